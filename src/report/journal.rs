@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
-use crate::report::page::{POLICY, STYLE};
+use crate::report::head;
 use crate::report::text;
 use crate::text::path;
 use crate::vault::audit::Audit;
@@ -52,15 +52,7 @@ impl JournalPage<'_> {
         let page = html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    meta name="referrer" content="no-referrer";
-                    title { "kmodlab: journal" }
-                    style { (PreEscaped(STYLE)) (PreEscaped(JOURNAL_STYLE)) }
-                }
+                (head::head("journal", JOURNAL_STYLE))
                 body.journal {
                     header { (self.head()) }
                     main {

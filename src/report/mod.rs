@@ -16,6 +16,7 @@ mod document;
 pub mod files;
 mod format;
 mod grid;
+mod head;
 pub(crate) mod journal;
 mod junit;
 mod log;

@@ -5,22 +5,17 @@
 
 use std::collections::HashMap;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use crate::lab::outcome;
 use crate::lab::record::{Agreement, Trial, TrialOutcome, TrialRole};
 use crate::report::article::{ArticleContext, article};
 use crate::report::control::Controls;
 use crate::report::grid::{Grid, ModuleRow, PlacedTrial, columns, place};
+use crate::report::head;
 use crate::report::summary::TrialSummary;
 use crate::report::text;
 use crate::report::words;
-
-/// This project's own style sheet, embedded in the page.
-pub(super) const STYLE: &str = include_str!("style.css");
-
-/// The page's own style only: no script, no image, no font, no form, nothing from elsewhere.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// The purpose of controls.
 const CONTROLS: &str = "Each kernel\u{2019}s own modules on that kernel: what is odd here comes only from forcing or patching, \
@@ -54,15 +49,7 @@ pub(super) fn page(trials: &[&Trial]) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                title { "kmodlab: " (summary) }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head::head(&summary, ""))
             body {
                 header { (head(&summary)) }
                 main {
