@@ -17,7 +17,7 @@ use crate::escape::bytes_for_eyes;
 use crate::kernel::realtime;
 use crate::module::{Module, elf};
 use crate::text::{self, grouped};
-use crate::vermagic::{Vermagic, compare};
+use crate::vermagic::{Vermagic, compare_whole};
 
 /// Differing bytes with at most this many equal bytes between them form one span: a row of a hex view has sixteen bytes anyway.
 const NEAR: usize = 8;
@@ -212,7 +212,7 @@ fn vermagic_of(a: &Option<Vermagic>, b: &Option<Vermagic>) -> Option<MeaningfulD
     let shown = |v: &Option<Vermagic>| v.as_ref().map_or("none".to_owned(), |v| text::vermagic(v.as_bytes()));
     let notes = match (a, b) {
         (Some(a), Some(b)) => {
-            compare(a, b).differences().iter().map(|d| format!("{} ({})", d.kind.name(), d.origin)).collect()
+            compare_whole(a, b).differences().iter().map(|d| format!("{} ({})", d.kind.name(), d.origin)).collect()
         }
         _ => Vec::new(),
     };

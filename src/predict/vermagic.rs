@@ -69,10 +69,15 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         return Ok(());
     };
     let comparison = compare(ours, &theirs.value);
-    let is_bare = theirs.value.is_bare_release() && !ours.is_bare_release();
+    // A module's string is complete. A kernel's with nothing after the release is what somebody knows of it.
+    let (is_bare, ends_with_release) = (theirs.value.is_bare_release(), ours.is_bare_release());
     let is_same_release = || ours.release().map(|own| &own.text) == theirs.value.release().map(|own| &own.text);
     let release_does_not_refuse = || is_same_release() || release_is_skipped(attempt, loaded) == Some(true);
     let (result, note) = match comparison.is_equal() {
+        _ if is_bare && ends_with_release => (
+            StepResult::Fail,
+            "the module's string ends with the release; a kernel's has a space after it, and most have tokens",
+        ),
         true if is_bare => (
             StepResult::Unknown,
             "the releases are equal; are the tokens? (the complete version magic: the kernel's image, or one of its \

@@ -30,7 +30,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Are the two strings the same, byte for byte? Or, if one of them is a bare release
+    /// Are the two strings the same, byte for byte? Or, if of the kernel's only the release is known
     /// ([`Vermagic::is_bare_release`]), the releases?
     pub fn is_equal(&self) -> bool {
         self.differences.is_empty()
@@ -116,11 +116,12 @@ impl Serialize for DifferenceKind {
 
 /// Compares a module's version magic with a kernel's, token by token.
 ///
-/// Two strings that are not equal always have a difference, even where it is nothing but a space; except that a release
-/// only ([`Vermagic::is_bare_release`]) is compared with the other's release only.
+/// Two strings that are not equal always have a difference, even where it is nothing but a space; except that a kernel of
+/// which only the release is known ([`Vermagic::is_bare_release`]) is compared with the module's release only. A module
+/// whose string is only a release has no tokens.
 pub fn compare(module: &Vermagic, kernel: &Vermagic) -> Comparison {
-    // A bare release says nothing about tokens, so there is nothing more to compare.
-    if module.is_bare_release() != kernel.is_bare_release() {
+    // A kernel's bare release says nothing about tokens, so there is nothing more to compare.
+    if kernel.is_bare_release() && !module.is_bare_release() {
         let equal_after_release = equal_after_release(module.as_bytes(), kernel.as_bytes());
         let mut differences = Vec::new();
         let [ours, theirs] = [module, kernel].map(|side| side.release().map(|token| (token, side.bytes(token))));

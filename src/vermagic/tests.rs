@@ -150,6 +150,14 @@ fn abi_differences_leave_out_release_and_spelling() {
 }
 
 #[test]
+fn only_a_kernel_is_known_by_its_release_alone() {
+    let [bare, whole] = ["6.1.0-47-amd64", "6.1.0-47-amd64 SMP "].map(|text| Vermagic::parse(text.as_bytes()));
+    assert!(compare(&whole, &bare).is_equal(), "nothing is known of the kernel's tokens");
+    assert!(!compare(&bare, &whole).is_equal(), "a module whose string ends there has no tokens");
+    assert!(!compare_whole(&whole, &bare).is_equal());
+}
+
+#[test]
 fn the_kernel_skips_to_the_first_space() {
     assert!(equal_after_release(b"5.10 SMP ", b"6.1 SMP "));
     assert!(!equal_after_release(b"5.10 SMP", b"6.1 SMP "));

@@ -7,7 +7,8 @@ use kmodlab::module::container::DEFAULT_MAX_SIZE;
 use kmodlab::predict::errno::{EKEYREJECTED, ENOEXEC, EPERM};
 use kmodlab::predict::{Decision, Force, LoaderStep};
 
-use crate::predict::{assert_unknown, fixture, hello, insmod};
+use crate::predict::kernels::debian;
+use crate::predict::{assert_refused, assert_unknown, fixture, hello, insmod};
 
 fn kernel(name: &str) -> Kernel {
     named(name.as_ref(), &Lookup { max_size: DEFAULT_MAX_SIZE, cache: None }).unwrap()
@@ -31,6 +32,19 @@ fn a_string_that_is_equal_leaves_the_rest_unknown_by_name() {
     let verdict =
         insmod(&hello(&[]), &kernel("vermagic:6.1.0-47-amd64 SMP preempt mod_unload modversions "), Force::None);
     assert_unknown(&verdict, &["machine", "CRC of module_layout", "_printk", "struct module", "signature"]);
+}
+
+#[test]
+fn a_module_whose_string_ends_with_the_release_is_refused_by_every_kernel() {
+    let ends = hello(&[(b"6.1.0-47-amd64 SMP", b"6.1.0-47-amd64\0SMP")]);
+    let whole = insmod(&ends, &debian("6.1.0"), Force::None);
+    let line = "hello_4: version magic '6.1.0-47-amd64' should be '6.1.0-47-amd64 SMP preempt mod_unload modversions '";
+    assert_refused(&whole, LoaderStep::Vermagic, ENOEXEC, &[line]);
+    // Of this kernel only the release is known, equal or not: its string has a space after that.
+    for release in ["6.1.0-47-amd64", "6.1.9-47-amd64"] {
+        let verdict = insmod(&ends, &kernel(&format!("vermagic:{release}")), Force::None);
+        assert_eq!((verdict.answer, verdict.stage), (Decision::Refused, Some(LoaderStep::Vermagic)), "{release}");
+    }
 }
 
 #[test]
