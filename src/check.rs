@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::digest::sha256;
@@ -11,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{Kernel, KernelName, Lookup};
 use crate::module::container::Container;
 use crate::module::{self, Module, file, name_of_file};
+use crate::parallel;
 use crate::predict::danger::Danger;
 use crate::predict::{
     self, Candidate, Decision, Finding, Force, LoadOptions, LoaderStep, PatchHelps, PatchPrediction, StepResult,
@@ -30,7 +30,7 @@ const BATCH: usize = 64;
 ///
 /// The first error in the order of the names; those of [`Kernel::read`].
 pub fn read_kernels(names: &[KernelName], lookup: &Lookup) -> Result<Vec<Kernel>> {
-    let kernels: Vec<Result<Kernel>> = names.par_iter().map(|name| Kernel::read(name, lookup)).collect();
+    let kernels = parallel::map(names.iter().collect(), |name| Kernel::read(name, lookup));
     kernels.into_iter().collect()
 }
 
@@ -71,7 +71,7 @@ impl CheckRequest<'_> {
     /// answer to the broken file is known.
     pub fn check_batch(&self, files: &mut impl Iterator<Item = Result<PathBuf>>) -> Vec<Result<ModuleCheck>> {
         let batch: Vec<Result<PathBuf>> = files.take(BATCH).collect();
-        batch.into_par_iter().map(|path| self.check(path?)).collect()
+        parallel::map(batch, |path| self.check(path?))
     }
 
     fn check(&self, path: PathBuf) -> Result<ModuleCheck> {

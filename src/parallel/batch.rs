@@ -1,6 +1,8 @@
 //! A parallel map over a list. The results are in the order of the items.
 
 use std::path::Path;
+#[cfg(feature = "parallel")]
+use std::sync::LazyLock;
 
 #[cfg(feature = "parallel")]
 use rayon::prelude::*;
@@ -9,11 +11,27 @@ use rayon::prelude::*;
 /// old and its new version.
 const LARGE: u64 = 4 << 20;
 
+/// Whether there are several threads for the work. If there is one, the calling thread does the work: a pool of one thread would
+/// only add its start, and system calls at any time.
+#[cfg(feature = "parallel")]
+fn has_threads() -> bool {
+    // The number of threads of a pool that does not exist yet; asking rayon for it would start the pool.
+    static WITHOUT_POOL: LazyLock<usize> = LazyLock::new(|| {
+        let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        wanted.filter(|wanted| *wanted > 0).unwrap_or_else(cores)
+    });
+    match rayon::current_thread_index() {
+        Some(_) => rayon::current_num_threads() > 1,
+        None => *WITHOUT_POOL > 1,
+    }
+}
+
 /// Applies `work` to each item. With one thread, with fewer than two items, or without the feature `parallel`, the calling
 /// thread does it, in order.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
     #[cfg(feature = "parallel")]
-    if items.len() > 1 && rayon::current_num_threads() > 1 {
+    if items.len() > 1 && has_threads() {
         return items.into_par_iter().map(work).collect();
     }
     items.into_iter().map(work).collect()
@@ -26,19 +44,19 @@ pub(crate) fn fold<T: Sync, R: Default + Send>(
     join: impl Fn(R, R) -> R + Sync + Send,
 ) -> R {
     #[cfg(feature = "parallel")]
-    return items.par_iter().fold(R::default, add).reduce(R::default, join);
-    #[cfg(not(feature = "parallel"))]
-    {
-        let _ = join;
-        items.iter().fold(R::default(), add)
+    if items.len() > 1 && has_threads() {
+        return items.par_iter().fold(R::default, add).reduce(R::default, join);
     }
+    let _ = join;
+    items.iter().fold(R::default(), add)
 }
 
 /// Does both, at the same time if there are threads for it.
 pub(crate) fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
     #[cfg(feature = "parallel")]
-    return rayon::join(a, b);
-    #[cfg(not(feature = "parallel"))]
+    if has_threads() {
+        return rayon::join(a, b);
+    }
     (a(), b())
 }
 

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
+use crate::parallel;
 use crate::selection::files::FileSelection;
 use crate::spill::{Sorter, Spool, SpooledPath, path_bytes};
 use crate::vault::history::FileHistory;
@@ -189,7 +189,7 @@ impl JournalSelector<'_> {
                     Err(_) => Ok(Some(named)),
                 }
             };
-            for named in some.into_par_iter().map(look).collect::<Vec<_>>() {
+            for named in parallel::map(some, look) {
                 if let Some(named) = named? {
                     known += 1;
                     selection.add(named)?;

@@ -234,7 +234,7 @@ fn an_import_killed_anywhere_is_completed_by_the_next_one() {
     for scene in [ImportScene::fresh(), ImportScene::behind()] {
         let calls = scene.calls();
         let mut worth = strace::worth_a_fault(&calls);
-        // The second scene makes the same other calls; its threads get their memory at another address each time.
+        // The second scene makes the same other calls.
         worth.retain(|at| scene.before.is_empty() || calls[*at].text.contains(scene.shop.home()));
         for call in worth.iter().map(|at| &calls[*at]) {
             let _doing = Doing(format!("{} was killed at {call}", scene.name));
