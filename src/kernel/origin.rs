@@ -107,6 +107,35 @@ pub enum Origin {
     Other(String),
 }
 
+/// The origins of which an origin consists, borrowed by `as_ref` or `as_mut`.
+macro_rules! parts {
+    ($origin:expr, $borrow:ident) => {
+        match $origin {
+            Origin::Packaged { package: of, .. }
+            | Origin::Part { of, .. }
+            | Origin::Modules { of, .. }
+            | Origin::BuiltInList(of)
+            | Origin::Imports(of)
+            | Origin::PackageArchitecture { package: of, .. }
+            | Origin::FolderName { of, .. }
+            | Origin::ConfigOption { of, .. }
+            | Origin::VersionLine(of)
+            | Origin::VermagicWord { of, .. }
+            | Origin::Export { of, .. } => vec![of.$borrow()],
+            Origin::VermagicRules { release, config } => vec![release.$borrow(), config.$borrow()],
+            Origin::Joined(parts) => parts.into_iter().collect(),
+            Origin::Given
+            | Origin::File(_)
+            | Origin::ReferenceModule(_)
+            | Origin::RunningSystem
+            | Origin::Import(_)
+            | Origin::OwnVermagic
+            | Origin::Cached
+            | Origin::Other(_) => Vec::new(),
+        }
+    };
+}
+
 impl Origin {
     /// A part of this origin.
     #[must_use]
@@ -124,25 +153,7 @@ impl Origin {
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Origin::File(path) | Origin::ReferenceModule(path) => Some(path),
-            Origin::Packaged { package: of, .. }
-            | Origin::Part { of, .. }
-            | Origin::Modules { of, .. }
-            | Origin::BuiltInList(of)
-            | Origin::Imports(of)
-            | Origin::PackageArchitecture { package: of, .. }
-            | Origin::FolderName { of, .. }
-            | Origin::VermagicRules { release: of, .. }
-            | Origin::ConfigOption { of, .. }
-            | Origin::VersionLine(of)
-            | Origin::VermagicWord { of, .. }
-            | Origin::Export { of, .. } => of.file(),
-            Origin::Joined(parts) => parts.iter().find_map(Origin::file),
-            Origin::Given
-            | Origin::RunningSystem
-            | Origin::Import(_)
-            | Origin::OwnVermagic
-            | Origin::Cached
-            | Origin::Other(_) => None,
+            others => parts!(others, as_ref).into_iter().find_map(Origin::file),
         }
     }
 
@@ -162,32 +173,7 @@ impl Origin {
             self.clone_from(to);
             return;
         }
-        match self {
-            Origin::Packaged { package: of, .. }
-            | Origin::Part { of, .. }
-            | Origin::Modules { of, .. }
-            | Origin::BuiltInList(of)
-            | Origin::Imports(of)
-            | Origin::PackageArchitecture { package: of, .. }
-            | Origin::FolderName { of, .. }
-            | Origin::ConfigOption { of, .. }
-            | Origin::VersionLine(of)
-            | Origin::VermagicWord { of, .. }
-            | Origin::Export { of, .. } => of.replace(from, to),
-            Origin::VermagicRules { release, config } => {
-                release.replace(from, to);
-                config.replace(from, to);
-            }
-            Origin::Joined(parts) => parts.iter_mut().for_each(|part| part.replace(from, to)),
-            Origin::Given
-            | Origin::File(_)
-            | Origin::ReferenceModule(_)
-            | Origin::RunningSystem
-            | Origin::Import(_)
-            | Origin::OwnVermagic
-            | Origin::Cached
-            | Origin::Other(_) => {}
-        }
+        parts!(self, as_mut).into_iter().for_each(|part| part.replace(from, to));
     }
 
     /// Does this origin consist only of what `others` consists of?
