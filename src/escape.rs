@@ -101,6 +101,8 @@ fn is_deceptive(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -125,5 +127,13 @@ mod tests {
     #[test]
     fn a_listing_keeps_its_lines_and_nothing_else() {
         assert_eq!(lines_for_eyes(b"01:\n\t\t02\r\x1b"), "01:\n\t\t02\\r\\x1b");
+    }
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        let word = |bytes: &[u8]| shell_word(Path::new(OsStr::from_bytes(bytes)));
+        assert_eq!(word(b"/tmp/hello-4.ko"), "/tmp/hello-4.ko");
+        assert_eq!(word(b"/tmp/a b$x.ko"), "'/tmp/a b$x.ko'");
+        assert_eq!(word(b"/tmp/it's\n\xff.ko"), "$'/tmp/it\\'s\\x0a\\xff.ko'");
     }
 }

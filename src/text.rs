@@ -1,6 +1,7 @@
 //! Text for people and for JSON: quantities in words, paths, and bytes of a file that may not be UTF-8.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -90,9 +91,35 @@ pub(crate) fn cut(text: &str) -> String {
     }
 }
 
+/// One row of a hex view.
+fn hex_row(offset: u64, bytes: &[u8]) -> String {
+    let mut hex = String::new();
+    let mut text = String::new();
+    for (place, byte) in bytes.iter().enumerate() {
+        let gap = if place == 8 { "  " } else { " " };
+        let _ = write!(hex, "{gap}{byte:02x}");
+        text.push(if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' });
+    }
+    format!("{offset:08x} {hex:<50} |{text}|")
+}
+
+/// The rows of a hex view of a span: an offset, sixteen bytes in hexadecimal, and the same bytes as text, at most `most` of them; and how many bytes are omitted.
+pub fn hex_rows(offset: u64, bytes: &[u8], most: usize) -> (Vec<String>, usize) {
+    let shown = bytes.len().min(most.saturating_mul(16));
+    let rows = bytes.get(..shown).unwrap_or_default().chunks(16).enumerate();
+    (rows.map(|(n, chunk)| hex_row(offset + 16 * n as u64, chunk)).collect(), bytes.len() - shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_reads_like_hexdump() {
+        let (rows, left) = hex_rows(0x40, b"vermagic=6.1.0\0\0SMP", 1);
+        assert_eq!(rows, ["00000040  76 65 72 6d 61 67 69 63  3d 36 2e 31 2e 30 00 00  |vermagic=6.1.0..|"]);
+        assert_eq!(left, 3);
+    }
 
     #[test]
     fn a_long_text_is_cut_between_characters_and_marked() {

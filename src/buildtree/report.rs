@@ -12,7 +12,7 @@ use crate::buildtree::advising::distribution::{self, Distribution};
 use crate::buildtree::advising::fix::{Fix, Impossible};
 use crate::buildtree::advising::{fixes, missing};
 use crate::buildtree::evaluating::current::VermagicPredictions;
-use crate::buildtree::evaluating::prediction::{VermagicPrediction, vermagic_or_null};
+use crate::buildtree::evaluating::prediction::{TracedToken, VermagicPrediction, vermagic_or_null};
 use crate::buildtree::proof::Proof;
 use crate::buildtree::reading::compiler::Compilers;
 use crate::buildtree::reading::generated::GeneratedPart;
@@ -134,6 +134,21 @@ fn vermagic_text<S: Serializer>(vermagic: &Vermagic, serializer: S) -> Result<S:
 }
 
 impl TreeSummary {
+    /// What the rebuilt prediction says that the current one does not; `None` if nothing.
+    pub fn news_of_rebuilt(&self) -> Option<VermagicPrediction> {
+        let (current, rebuilt) = (&self.current, &self.rebuilt);
+        if rebuilt.vermagic == current.vermagic && current.vermagic.is_some() {
+            return None;
+        }
+        let is_new =
+            |token: &&TracedToken| !current.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
+        let tokens: Vec<TracedToken> = rebuilt.tokens.iter().filter(is_new).cloned().collect();
+        let unknown: Vec<String> =
+            rebuilt.unknown.iter().filter(|why| !current.unknown.contains(why)).cloned().collect();
+        let is_any = rebuilt.vermagic.is_some() || !unknown.is_empty() || !tokens.is_empty();
+        is_any.then(|| VermagicPrediction { vermagic: rebuilt.vermagic.clone(), unknown, tokens, ..Default::default() })
+    }
+
     /// The summary of a tree that was named `path`.
     pub fn of(path: &Path, tree: &BuildTree, predictions: &VermagicPredictions) -> TreeSummary {
         TreeSummary {

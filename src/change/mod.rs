@@ -30,8 +30,10 @@ mod import;
 mod proposal;
 mod queue;
 mod repair;
+mod report;
 mod restore;
 mod restore_from;
+mod restored;
 mod summary;
 #[cfg(feature = "tree")]
 mod tree_fix;
@@ -45,8 +47,11 @@ pub use forget::{Forget, ForgetReport, ForgottenModule, ForgottenPath, forget_pa
 pub use import::{Import, ImportReport, import};
 pub use proposal::{Proposal, Refused, Review, Reviewed};
 pub use repair::{DamageReport, Repair, RepairReport, repair_journal};
+pub use report::{BatchReport, GuardWords, LeftOutReport, ListedRefusal, PatchReport, PlanReport};
+pub(crate) use restore::with_next_step;
 pub use restore::{Restore, Restored, Restores};
-pub use restore_from::{FilePlan, OriginalSource, RestoreFrom, RestoreFromReport};
+pub use restore_from::{FilePlan, OriginalSource, RestoreFrom};
+pub use restored::RestoreReport;
 pub use summary::{BatchSummary, PatchClass, RefusalGroup, ShortVerdict, SignatureChange, VermagicChange, WriteMode};
 #[cfg(feature = "tree")]
-pub use tree_fix::{FixedTree, TreeFix};
+pub use tree_fix::{FixedTree, TreeFix, TreeFixReport};

@@ -4,6 +4,7 @@
 //! original, and the contents that would be overwritten are those of a patch. Contents that somebody else wrote are discarded
 //! only after a confirmation of exactly that, and are backed up too.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,8 +13,9 @@ use crate::change::confirmation::sealed::Sealed;
 use crate::change::confirmation::{Confirmable, Confirmed};
 use crate::digest::{Sha256, sha256};
 use crate::door::internal_fn;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::file;
+use crate::selection::{RecordedSelection, SelectedModule};
 use crate::vault::index::JournalIndex;
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Objects;
@@ -215,5 +217,65 @@ impl<'r> Restores<'r> {
             let metadata = metadata.lock().unwrap_or_else(|e| e.into_inner()).remove(path).unwrap_or_default();
             report(path, own, done.map(|entry| Restored { entry, metadata }));
         })
+    }
+
+    /// As [`Restores::apply`], of a selection. `report` gets each module in the order of the selection, also one that has no real
+    /// path. If the vault's own error ends it, that error and the number of modules that were not reached are returned.
+    pub(crate) fn apply_to(
+        confirmed: Confirmed<Restores<'r>>,
+        writer: &mut Writer<'_>,
+        selection: &mut RecordedSelection,
+        progress: impl Fn() + Sync + Send,
+        mut report: impl FnMut(&SelectedModule, Result<Restored>),
+    ) -> Option<(Error, usize)> {
+        let count = selection.len_of_real();
+        // A module that could not even be looked for is reported in its place.
+        let failed: RefCell<BTreeMap<usize, SelectedModule>> = RefCell::default();
+        let next_failed = |end: usize| failed.borrow_mut().extract_if(..end, |_, _| true).next();
+        let mut reached = 0;
+        let ended = selection.iter().and_then(|modules| {
+            let files = modules.enumerate().filter_map(|(at, named)| match named {
+                Ok(SelectedModule { path, real: Ok(real) }) => Some(Ok((real, (at, path)))),
+                Ok(named) => {
+                    failed.borrow_mut().insert(at, named);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            });
+            Restores::apply(confirmed, writer, count, files, progress, |real, (at, path), done| {
+                reached += 1;
+                while let Some((_, SelectedModule { path, real: Err(error) })) = next_failed(at) {
+                    let named = SelectedModule { path, real: Err(error.again()) };
+                    report(&named, Err(error));
+                }
+                report(&SelectedModule { path, real: Ok(real.to_owned()) }, done);
+            })
+        });
+        while let Some((_, SelectedModule { path, real: Err(error) })) = next_failed(usize::MAX) {
+            let named = SelectedModule { path, real: Err(error.again()) };
+            report(&named, Err(error));
+        }
+        ended.err().map(|error| (error, count - reached))
+    }
+}
+
+/// The error of a module that can't be restored, with what to do next if the journal knows its path: it is gone, or its folder is.
+pub(crate) fn with_next_step(error: Error, named: &SelectedModule, index: &JournalIndex) -> Result<Error> {
+    if error.kind() != ErrorKind::NotFound {
+        return Ok(error);
+    }
+    match &named.real {
+        Ok(path) if error.suggested().is_none() && obstacle::is_gone(path) && index.knows_place(path)? => {
+            Ok(error.remedy(Remedy::Forget))
+        }
+        Ok(_) => Ok(error),
+        // Its folder has to be created first.
+        Err(_) => {
+            let Ok(path) = std::path::absolute(&named.path) else { return Ok(error) };
+            match path.parent().filter(|folder| !folder.exists()) {
+                Some(folder) if index.knows_place(&path)? => Ok(error.remedy(Remedy::MakeFolder(folder.to_owned()))),
+                _ => Ok(error),
+            }
+        }
     }
 }

@@ -22,11 +22,10 @@ use crate::kernel::{KernelName, Lookup};
 use crate::module::container::Container;
 use crate::module::{Module, name_of_file};
 use crate::spill::Spool;
-use crate::text::{path_hex, path_text};
 use crate::vault::group::PlannedWrite;
 use crate::vault::history::DISCARD;
 use crate::vault::metadata::{FileTime, Metadata};
-use crate::vault::record::{FileChange, JournalEntry, Operation};
+use crate::vault::record::{JournalEntry, Operation};
 use crate::vault::recovered::{self, Recovered};
 use crate::vault::restore::{self, MAX_SPANS, RestoreStep};
 use crate::vault::target::Target;
@@ -302,62 +301,6 @@ impl KeptOriginal {
             container: Container::None,
             patch: None,
             creates: None,
-        }
-    }
-}
-
-/// A restore from a kernel, planned or done, as it is serialised.
-#[derive(Debug, Serialize)]
-pub struct RestoreFromReport<'r> {
-    schema_version: u32,
-    module: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    /// restored, original (it was already), or planned
-    result: &'static str,
-    /// SHA-256 of the file before and after; none where it was the original already.
-    before: Option<Sha256>,
-    after: Option<Sha256>,
-    /// The digest that confirms the whole plan.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<Sha256>,
-    /// How the file differs from its original.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compared: Option<&'r ComparedModule>,
-    /// The number of the journal's line; none if nothing was written.
-    journal: Option<u64>,
-}
-
-impl<'r> RestoreFromReport<'r> {
-    /// The plan of a file, and the digest of the whole plan.
-    pub fn of_plan(file: &'r FilePlan, digest: Sha256) -> RestoreFromReport<'r> {
-        let path = &file.module.path;
-        RestoreFromReport {
-            schema_version: 1,
-            module: path_text(path).into_owned(),
-            path_hex: path_hex(path),
-            result: if file.write.is_some() { "planned" } else { "original" },
-            before: file.write.map(|[before, _]| before),
-            after: file.write.map(|[_, after]| after),
-            digest: file.write.map(|_| digest),
-            compared: Some(&file.module),
-            journal: None,
-        }
-    }
-
-    /// A file that was restored.
-    pub fn of_done(path: &Path, change: &FileChange, journal: Option<u64>) -> RestoreFromReport<'r> {
-        RestoreFromReport {
-            schema_version: 1,
-            module: path_text(path).into_owned(),
-            path_hex: path_hex(path),
-            result: "restored",
-            before: Some(change.before),
-            after: Some(change.after),
-            digest: None,
-            compared: None,
-            journal,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::buildtree::advising::edits::{FileEdit, TextEdits};
 use crate::buildtree::reading::layout::{TreeKind, TreeLayout};
 use crate::buildtree::report::TreeReport;
@@ -15,6 +17,7 @@ use crate::error::Result;
 use crate::guard::machine::Machine;
 use crate::guard::{self, Guard};
 use crate::module::container::Container;
+use crate::text::path_text;
 use crate::vault::group::PlannedWrite;
 use crate::vault::record::{JournalEntry, KernelRecord, Operation, PatchRecord};
 use crate::vault::target::{self, Target};
@@ -141,6 +144,53 @@ impl TreeFix {
         let mut outcomes = Vec::with_capacity(fix.files.len());
         writer.carry_out_all(fix.files.len(), files, decide, |_, _, outcome| outcomes.push(outcome))?;
         Ok(FixedTree { files: fix.files, remaining: fix.remaining, digest: fix.digest, outcomes })
+    }
+}
+
+/// Edits of a build tree's text files, planned or made, as they are serialised.
+#[derive(Debug, Serialize)]
+pub struct TreeFixReport {
+    schema_version: u32,
+    /// Whether all of them were made.
+    done: bool,
+    digest: Sha256,
+    files: Vec<FixedFile>,
+    /// How many changes are left that no edit of text makes.
+    left: usize,
+}
+
+/// A file of a [`TreeFixReport`].
+#[derive(Debug, Serialize)]
+struct FixedFile {
+    path: String,
+    before: Sha256,
+    after: Sha256,
+    /// The change, as a unified diff.
+    diff: String,
+}
+
+impl TreeFixReport {
+    fn of(files: &[FileEdit], digest: Sha256, done: bool, left: usize, diff: fn(&FileEdit) -> String) -> TreeFixReport {
+        let file = |edited: &FileEdit| {
+            let (before, after) = (sha256(&edited.before), sha256(&edited.after));
+            FixedFile { path: path_text(&edited.path).into_owned(), before, after, diff: diff(edited) }
+        };
+        TreeFixReport { schema_version: 1, done, digest, files: files.iter().map(file).collect(), left }
+    }
+}
+
+impl TreeFix {
+    /// The report before the edits are made. `diff` makes a unified diff.
+    pub fn report(&self, diff: fn(&FileEdit) -> String) -> TreeFixReport {
+        TreeFixReport::of(&self.files, self.digest, false, self.remaining, diff)
+    }
+}
+
+impl FixedTree {
+    /// The report after the edits were made. `diff` makes a unified diff.
+    pub fn report(&self, diff: fn(&FileEdit) -> String) -> TreeFixReport {
+        let is_done = self.outcomes.iter().all(Result::is_ok);
+        TreeFixReport::of(&self.files, self.digest, is_done, self.remaining, diff)
     }
 }
 

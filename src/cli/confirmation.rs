@@ -2,10 +2,57 @@
 
 use dialoguer::Input;
 use dialoguer::console::{Key, Term};
+use serde::Serialize;
 
 use crate::change::{Confirmable, Confirmation, Confirmed, Unconfirmed};
-use crate::cli::output::Session;
-use crate::error::{Error, Result};
+use crate::cli::output::{Failure, Session};
+use crate::cli::run::MessageArg;
+use crate::error::Error;
+
+// The options of a command that changes something after a confirmation. (No doc comment: clap would take it for the command's
+// description.)
+#[derive(clap::Args)]
+pub(super) struct ChangeArgs {
+    /// Print what would be done, and the digest; change nothing
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// Do exactly what has this digest, which -n printed
+    #[arg(long, value_name = "DIGEST")]
+    pub(super) confirm: Option<String>,
+    #[command(flatten)]
+    pub(super) message: MessageArg,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ChangeArgs {
+    /// Shows what would be done, if that is all that is wanted, or before a person is asked.
+    pub(super) fn show(
+        &self,
+        report: &impl Serialize,
+        session: &mut Session<'_>,
+        print: impl FnOnce(&mut Session<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match (self.dry_run, self.json) {
+            (true, true) => session.json(report),
+            (true, false) => print(session),
+            (false, _) if session.may_ask && self.confirm.is_none() => print(session),
+            (false, _) => Ok(()),
+        }
+    }
+
+    /// Asks as [`confirmed`] does.
+    pub(super) fn confirmed<C: Confirmable>(
+        &self,
+        change: C,
+        to: &str,
+        see: &str,
+        session: &mut Session<'_>,
+    ) -> Result<Confirmed<C>, Error> {
+        confirmed(change, to, see, self.confirm.as_deref(), session)
+    }
+}
 
 /// Confirms a reviewed change: by the digest that was given, else by a name that a person types. `to` is the effect, as in
 /// "Type dummy to patch it"; `see` is the command or option that shows the change, for the hint.
@@ -19,7 +66,7 @@ pub(super) fn confirmed<C: Confirmable>(
     see: &str,
     given: Option<&str>,
     session: &mut Session<'_>,
-) -> Result<Confirmed<C>> {
+) -> Result<Confirmed<C>, Error> {
     let answer = ask(&change.name_to_type(), to, given, session).map_err(|why| error(why, see))?;
     change.confirm(&answer).map_err(|why| error(why, see))
 }

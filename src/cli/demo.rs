@@ -1,11 +1,12 @@
 //! `demo`: a guided tour with built-in modules in a temporary folder, which runs this program's commands.
 
 use crate::cli::demo_vm;
-use crate::cli::demo_vm::VmDemo;
-use crate::cli::output::{Failure, Session};
+use crate::cli::lab::LabArgs;
+use crate::cli::output::{Failure, Session, waiting};
 use crate::cli::status::Status;
 use crate::cli::tour::Tour;
 use crate::error::Error;
+use crate::lab::demo::VmDemo;
 use crate::patch::Signature;
 
 /// A module for Linux 2.6, as in the original problem, and a recent one, both made for this project.
@@ -28,7 +29,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     // If the second half cannot run, the error appears before the first begins.
-    let lab = args.vm.map(|kernel| VmDemo::open(kernel, args.built_for, &session.lookup())).transpose()?;
+    let lab = match args.vm {
+        None => None,
+        Some(kernel) => {
+            let (lookup, settings) = (session.lookup(), LabArgs::default().conditions(&session.lookup())?.settings);
+            Some(waiting("reading the kernels", || VmDemo::open(kernel, args.built_for, &settings, &lookup))?)
+        }
+    };
     let folder = tempfile::Builder::new().prefix("kmodlab-demo-").tempdir();
     let folder = folder.map_err(|e| Error::io("making a temporary folder", e))?;
     let mut tour = Tour::new(session, folder.path());

@@ -3,71 +3,19 @@
 //! The results depend on the given kernels, so nothing is announced in advance: each conclusion is made from a
 //! recorded trial.
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
-
-use crate::cli::lab::LabArgs;
-use crate::cli::output::{Failure, waiting};
+use crate::cli::output::Failure;
 use crate::cli::status::Status;
 use crate::cli::tour::{RECORDS, Tour};
 use crate::digest::sha256;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
-use crate::kernel::Lookup;
-use crate::lab::patched::refused_vermagic;
-use crate::lab::record::{LoadMode, Trial, TrialOutcome, TrialRole};
+use crate::lab::demo::{MODULE, VmDemo};
+use crate::lab::record::{LoadMode, Trial, TrialOutcome};
 use crate::lab::store;
-use crate::lab::subject::{TrialSubject, subjects};
-use crate::lab::target::TargetKernel;
 use crate::patch::Signature;
-
-/// The tour's module: it creates a network device that counts and discards packets, so it is easy to see whether it
-/// works. Every distribution has it.
-const MODULE: &str = "dummy";
 
 /// Its file in the tour's folder.
 const FILE: &str = "dummy.ko";
-
-/// The inputs of the tour, read before it begins.
-pub(super) struct VmDemo {
-    /// The kernel to boot, as it was named.
-    kernel: String,
-    target: TargetKernel,
-    /// Its own module.
-    own: TrialSubject,
-    /// Modules of other kernels: the kernel's name, and its module.
-    others: Vec<(String, TrialSubject)>,
-}
-
-impl VmDemo {
-    /// Reads the kernels, and checks that a virtual machine is available.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`TargetKernel::open`] and [`subjects`]; [`ErrorKind::NotFound`] for a kernel that has no module `dummy`.
-    pub(super) fn open(kernel: String, built_for: Vec<String>, lookup: &Lookup) -> Result<VmDemo> {
-        let settings = LabArgs::default().conditions(lookup)?.settings;
-        waiting("reading the kernels", || {
-            let names = BTreeSet::from([MODULE.to_owned()]);
-            let target = TargetKernel::open(OsStr::new(&kernel), &names, &settings, lookup)?;
-            let missing = || Error::new(ErrorKind::NotFound, format!("no module {MODULE} there")).on(&kernel);
-            let own = target.own(MODULE).ok_or_else(missing)?;
-            let mut others = Vec::new();
-            for name in built_for {
-                let found = subjects(&[OsString::from(MODULE)], &[OsString::from(&name)], lookup)?;
-                others.extend(found.into_iter().map(|subject| (name.clone(), subject)));
-            }
-            Ok(VmDemo { kernel, target, own, others })
-        })
-    }
-
-    /// A vermagic that fits in place of the own module's, and that the kernel refuses: that of another of the kernels, or
-    /// the module's own without the word SMP.
-    fn foreign_vermagic(&self) -> Option<String> {
-        let others: Vec<String> = self.others.iter().filter_map(|(_, other)| other.seen.vermagic.clone()).collect();
-        refused_vermagic(&self.own, &self.target.kernel, &others)
-    }
-}
 
 /// The steps in the virtual machine.
 pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
@@ -110,8 +58,7 @@ fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(
     tour.says(
         "Only the vermagic, on the kernel's own module. The patch makes it look as if it was built for another kernel:",
     )?;
-    let is_signed = lab.own.module.as_ref().is_some_and(|module| module.trailer.is_some());
-    let (signature, words): (_, &[&str]) = match is_signed {
+    let (signature, words): (_, &[&str]) = match lab.is_signed() {
         true => (Signature::Strip, &["--signature", "strip"]),
         false => (Signature::Refuse, &[]),
     };
@@ -148,12 +95,8 @@ fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), Failure> {
 
 /// Prints a conclusion about a module from its recorded trials.
 fn concludes(tour: &mut Tour<'_, '_>, module: &str, load_modes: &[LoadMode]) -> Result<(), Failure> {
-    let trials = store::read(&tour.folder().join(RECORDS))?.trials;
-    let of = |load_mode: &LoadMode| {
-        trials.iter().rev().find(|trial| {
-            trial.role == TrialRole::Asked && trial.module.sha256 == module && trial.load_mode == *load_mode
-        })
-    };
+    let stored = store::read(&tour.folder().join(RECORDS))?;
+    let of = |load_mode: &LoadMode| stored.last_of(module, *load_mode);
     let said: Vec<String> = load_modes.iter().filter_map(of).map(conclusion).collect();
     tour.concludes(&format!("So: {}.", said.join("; ")))
 }

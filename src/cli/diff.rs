@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::hexview;
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::status::Status;
 use crate::comparison::{ModuleComparison, compare_modules};
@@ -86,7 +85,7 @@ fn print_bytes(comparison: &ModuleComparison<'_>, session: &mut Session<'_>) -> 
     let heading = session.paint(Paint::Strong, "bytes");
     writeln!(session.out, "{heading}\n  {} in {} differ", count(bytes, "byte"), count(spans.len(), "span"))?;
     for span in spans.iter().take(SPANS) {
-        hexview::print_sides(session, "  ", span.offset, (span.a, span.b), ROWS)?;
+        output::print_sides(session, "  ", span.offset, (span.a, span.b), ROWS)?;
     }
     if spans.len() > SPANS {
         writeln!(session.out, "  and {} more", count(spans.len() - SPANS, "span"))?;

@@ -7,7 +7,7 @@ use crate::vault::damage::{DamageKind, JournalDamage};
 use crate::vault::index::JournalIndex;
 use crate::vault::inventory::JournalDoubt;
 use crate::vault::segment::DamagedIntent;
-use crate::vault::{Intent, Vault};
+use crate::vault::{Intent, Vault, places};
 
 /// Prints how many modules of each searched directory the journal does not know.
 pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -22,14 +22,13 @@ pub(super) fn print_unknown(selection: &RecordedSelection, session: &mut Session
 }
 
 /// Which state folder has no journal, whether it exists, and where else one is.
-pub(super) fn empty_text(vault: &Vault, session: &Session<'_>) -> String {
+pub(super) fn empty_text(vault: &Vault) -> String {
     let folder = output::path(vault.folder());
     let what = match vault.is_there() {
         true => format!("the journal of the state folder {folder} has no line"),
         false => format!("the state folder {folder} does not exist"),
     };
-    let others: Vec<String> =
-        session.other_state_folders(vault.folder()).iter().map(|place| output::shell_word(place)).collect();
+    let others: Vec<String> = places::others(vault.folder()).iter().map(|place| output::shell_word(place)).collect();
     match others.is_empty() {
         true => what,
         false => format!("{what}; another is there: --state-dir {}", others.join(", or ")),
@@ -38,19 +37,13 @@ pub(super) fn empty_text(vault: &Vault, session: &Session<'_>) -> String {
 
 /// Says that on stderr.
 pub(super) fn explain_empty(vault: &Vault, session: &mut Session<'_>) {
-    let text = empty_text(vault, session);
-    session.remark(text);
+    session.remark(empty_text(vault));
 }
 
 /// That text, if the vault has neither a line, nor an announced write, nor a backup.
-pub(super) fn nowhere(
-    vault: &Vault,
-    index: &JournalIndex,
-    pending: &[Intent],
-    session: &Session<'_>,
-) -> Result<Option<String>> {
+pub(super) fn nowhere(vault: &Vault, index: &JournalIndex, pending: &[Intent]) -> Result<Option<String>> {
     let is_empty = index.is_empty() && pending.is_empty() && vault.objects().all()?.is_empty();
-    Ok(is_empty.then(|| empty_text(vault, session)))
+    Ok(is_empty.then(|| empty_text(vault)))
 }
 
 /// The error of a module that the journal does not know, with that text.

@@ -8,10 +8,10 @@ use clap::ValueEnum;
 
 use crate::cli::output::{self, Session};
 use crate::cli::status::Status;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::kernel::Lookup;
 use crate::lab::acceleration::Acceleration;
-use crate::lab::conditions::{Conditions, Depth};
+use crate::lab::conditions::{self, Conditions, Depth};
 use crate::lab::guest::{GuestLimits, GuestSettings, Isolation};
 use crate::lab::record::{LoadMode, Trial};
 use crate::lab::store;
@@ -94,9 +94,7 @@ impl LabArgs {
     /// The conditions of all trials.
     pub(super) fn conditions(&self, lookup: &Lookup) -> Result<Conditions> {
         let kmodlab = std::env::current_exe().map_err(|e| Error::io("finding this program's own file", e))?;
-        let probe: Vec<String> =
-            self.probe.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect();
-        let probe = absolute(probe)?;
+        let probe = self.probe.as_deref().map(conditions::probe).transpose()?.unwrap_or_default();
         Ok(Conditions {
             settings: GuestSettings {
                 kmodlab,
@@ -133,18 +131,6 @@ fn command_line(text: &str) -> Result<String, &'static str> {
         _ if text.matches('"').count() % 2 == 1 => Err("unbalanced quotation mark"),
         _ => Ok(text.to_owned()),
     }
-}
-
-/// The absolute path of the probe, which is the same in the guest.
-fn absolute(mut probe: Vec<String>) -> Result<Vec<String>> {
-    if let Some(program) = probe.first_mut() {
-        let path = Path::new(program).canonicalize().map_err(|e| Error::io("finding the probe", e).on(&*program))?;
-        *program = path
-            .to_str()
-            .map(str::to_owned)
-            .ok_or_else(|| Error::new(ErrorKind::Usage, "the probe's path must be UTF-8 text").on(&path))?;
-    }
-    Ok(probe)
 }
 
 /// Reads the trials of a file, or of the files in a folder. A last line that is cut short is reported and left out.

@@ -1,7 +1,7 @@
 //! `log`: prints the journal.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -14,9 +14,8 @@ use crate::cli::status::Status;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::vault::Vault;
-use crate::vault::log::{LogQuery, LogSubject};
+use crate::vault::log::{ChainProof, LogQuery, LogSubject};
 use crate::vault::record::{FileChange, JournalEntry, Operation, RunRecord, WriteMethod};
-use crate::vault::target;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -59,7 +58,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let zone = TimeZone::system();
     let time = |text: &Option<String>| text.as_deref().map(|text| utc(text, &zone)).transpose();
     let query = LogQuery {
-        subject: args.what.as_deref().map(subject),
+        subject: args.what.as_deref().map(LogSubject::named),
         since: time(&args.since)?,
         until: time(&args.until)?,
         most: args.max_count,
@@ -90,7 +89,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
                 Some(LogSubject::Folder(_)) => "the journal does not know a file in this folder",
                 _ => "the journal does not know it: no path, module, SHA-256 or kernel release",
             };
-            let nowhere = is_empty.then(|| known::empty_text(&vault, session));
+            let nowhere = is_empty.then(|| known::empty_text(&vault));
             return Err(known::or_nowhere(Error::new(ErrorKind::NotFound, text), nowhere.as_deref()).on(what).into());
         }
         (true, None) if !args.json => {
@@ -103,21 +102,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         _ => {}
     }
     Ok(status)
-}
-
-/// What an argument means. A path that exists is that file or folder; if its folder is gone, it is used as it was given.
-pub(super) fn subject(what: &Path) -> LogSubject {
-    let text = what.to_str().unwrap_or_default();
-    let is_there = what.symlink_metadata().is_ok();
-    let path = || target::real_path(what).unwrap_or_else(|_| what.to_owned());
-    let is_hash = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match text {
-        _ if is_there && what.is_dir() => LogSubject::Folder(what.canonicalize().unwrap_or_else(|_| what.to_owned())),
-        _ if is_there || text.contains('/') || text.contains(".ko") || text.is_empty() => LogSubject::File(path()),
-        _ if is_hash => LogSubject::Hash(text.to_ascii_lowercase()),
-        _ if text.starts_with(|c: char| c.is_ascii_digit()) => LogSubject::Kernel(text.to_owned()),
-        _ => LogSubject::Module(text.replace('-', "_")),
-    }
 }
 
 /// A time that a person names, in UTC, as the journal writes it.
@@ -165,24 +149,23 @@ fn verify(vault: &Vault, hash: Option<Sha256>, session: &mut Session<'_>) -> Res
         writeln!(session.out, "head     {}", session.paint(Paint::Strong, head))?;
     }
     let of_chain = if is_damaged { Status::Negative } else { Status::Done };
-    let Some(line) = hash.and(chain.found) else {
-        if hash.is_none() {
+    let Some(hash) = hash else { return Ok(of_chain) };
+    match chain.proof_of(hash) {
+        ChainProof::Unchanged(line) => {
+            let good = session.paint(Paint::Good, "unchanged");
+            writeln!(session.out, "{good} up to line {line}, which has this hash")?;
             return Ok(of_chain);
         }
-        let bad = session.paint(Paint::Bad, "no line has this hash");
-        writeln!(session.out, "{bad}: the journal was replaced, or the hash is of another one")?;
-        return Ok(Status::Negative);
-    };
-    // Lines that only the copy has are proven by the chain too.
-    let mut lost = chain.damage.iter().chain(&chain.repaired).filter(|damage| !damage.is_lossless);
-    if lost.any(|damage| damage.first <= line) {
-        let bad = session.paint(Paint::Bad, "not proven");
-        writeln!(session.out, "{bad}: line {line} has this hash, but not all lines before it are left")?;
-        return Ok(Status::Negative);
+        ChainProof::LinesLost(line) => {
+            let bad = session.paint(Paint::Bad, "not proven");
+            writeln!(session.out, "{bad}: line {line} has this hash, but not all lines before it are left")?;
+        }
+        ChainProof::Unknown => {
+            let bad = session.paint(Paint::Bad, "no line has this hash");
+            writeln!(session.out, "{bad}: the journal was replaced, or the hash is of another one")?;
+        }
     }
-    let good = session.paint(Paint::Good, "unchanged");
-    writeln!(session.out, "{good} up to line {line}, which has this hash")?;
-    Ok(of_chain)
+    Ok(Status::Negative)
 }
 
 /// The subject of an operation: its file, or its note.

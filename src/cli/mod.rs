@@ -11,7 +11,6 @@ mod demo_vm;
 mod diff;
 mod doctor;
 mod enrol;
-mod hexview;
 mod kernel;
 mod known;
 mod lab;

@@ -12,11 +12,12 @@ use serde::Serialize;
 
 use crate::cli::status::Status;
 use crate::cli::words;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::escape;
 pub(super) use crate::escape::shell_word;
 use crate::kernel::Kernel;
-pub(super) use crate::text::{count, grouped, path, path_hex, path_text, vermagic};
+use crate::text::hex_rows;
+pub(super) use crate::text::{count, grouped, path, vermagic};
 
 /// The streams of a command, and the settings of all commands.
 pub(super) struct Session<'s> {
@@ -150,6 +151,36 @@ pub(super) fn waiting<T>(what: &str, work: impl FnOnce() -> T) -> T {
         drop(done);
         result
     })
+}
+
+/// Prints the bytes at an offset in two versions, at most `most` rows of each, indented.
+pub(super) fn print_sides(
+    session: &mut Session<'_>,
+    indent: &str,
+    offset: u64,
+    (old, new): (&[u8], &[u8]),
+    most: usize,
+) -> Result<(), Failure> {
+    for (sign, paint, side) in [('-', Paint::Bad, old), ('+', Paint::Good, new)] {
+        let (rows, left) = hex_rows(offset, side, most);
+        for row in rows {
+            let row = session.paint(paint, format_args!("{sign} {row}"));
+            writeln!(session.out, "{indent}{row}")?;
+        }
+        if left > 0 {
+            writeln!(session.out, "{indent}{sign} and {} more", count(left, "byte"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Says what is known of the modules that were not reached when a group ended with an error.
+pub(super) fn remark_left(left: usize, done: &str, error: &Error, session: &mut Session<'_>) {
+    let left = count(left, "module");
+    match error.kind() {
+        ErrorKind::NeedsRecovery => session.remark(format_args!("{left} may be {done} or not, or were not reached")),
+        _ => session.remark(format_args!("{left} not {done}, and as before")),
+    }
 }
 
 /// The progress of many items, if stderr is a terminal: how many are done, of how many, and the remaining time, if the total is
@@ -313,10 +344,6 @@ pub(super) fn vermagic_of(kernel: &Kernel) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -325,13 +352,5 @@ mod tests {
         assert_eq!(line(3, Some(4), "module", passed), "3 of 4 modules, 1 s left");
         assert_eq!(line(0, Some(4), "module", passed), "0 of 4 modules");
         assert_eq!(line(3000, None, "module", Duration::from_secs(63)), "3,000 modules (1 min 3 s)");
-    }
-
-    #[test]
-    fn a_path_can_be_pasted_into_a_shell() {
-        let word = |bytes: &[u8]| shell_word(Path::new(OsStr::from_bytes(bytes)));
-        assert_eq!(word(b"/tmp/hello-4.ko"), "/tmp/hello-4.ko");
-        assert_eq!(word(b"/tmp/a b$x.ko"), "'/tmp/a b$x.ko'");
-        assert_eq!(word(b"/tmp/it's\n\xff.ko"), "$'/tmp/it\\'s\\x0a\\xff.ko'");
     }
 }

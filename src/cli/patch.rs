@@ -9,7 +9,7 @@ mod summary;
 
 use std::path::Path;
 
-use crate::change::{Applied, Proposal, Review};
+use crate::change::{Applied, PatchReport, PlanReport, Proposal, Review};
 use crate::cli::confirmation::confirmed;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
@@ -17,7 +17,6 @@ use crate::cli::{recover, words};
 use crate::error::Result;
 use crate::vault::target;
 pub(super) use arguments::Args;
-use shown::{AppliedShown, PlanShown};
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     match args.modules.one() {
@@ -29,10 +28,10 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 /// One module: its whole plan is shown.
 fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let (request, kernel) = args.wanted.request(session)?;
-    let vault = session.vault_with(&args.message)?.compressing(args.vault_compress);
+    let vault = session.vault_with(&args.change.message)?.compressing(args.vault_compress);
     let path = target::real_path(module)?;
     let out = args.output.as_deref().map(target::real_path).transpose()?;
-    if !args.dry_run && vault.folder().exists() {
+    if !args.change.dry_run && vault.folder().exists() {
         recover::writer_of_new(&vault, session)?.must_be_settled(&path)?;
     } else if vault.pending()?.iter().any(|intent| intent.change.path == path) {
         session.remark("an interrupted run left this module: kmodlab recover comes first, and may change the plan");
@@ -40,23 +39,23 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
 
     let machine = session.machine(&vault);
     let proposal = Proposal::make(&path, out.as_deref(), &request, kernel.as_ref(), &machine)?;
-    let given = args.confirm.as_deref();
+    let given = args.change.confirm.as_deref();
     let reviewed = proposal.review(args.overrides.overrides());
     let review: &Review<'_> = match &reviewed {
         Ok(reviewed) => reviewed.review(),
         Err(refused) => refused.review(),
     };
-    if args.dry_run {
-        match args.json {
-            true => session.json(&PlanShown::of(review, given))?,
+    if args.change.dry_run {
+        match args.change.json {
+            true => session.json(&PlanReport::of(review, given, words::GUARDS))?,
             false => shown::print(review, given, session)?,
         }
         return Ok(Status::Done);
     }
     let proposal = review.proposal();
     if proposal.writes_nothing() {
-        match args.json {
-            true => session.json(&AppliedShown::of_unchanged(proposal))?,
+        match args.change.json {
+            true => session.json(&PatchReport::of_unchanged(proposal))?,
             false => writeln!(session.out, "{}: already as requested; nothing was written", output::path(&path))?,
         }
         return Ok(Status::Done);
@@ -86,8 +85,8 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
     let mut writer = recover::writer_of_new(&vault, session)?;
     let Applied::Written(entry) = confirmed.apply(&mut writer)? else { return Ok(Status::Done) };
     let Some(change) = &entry.change else { return Ok(Status::Done) };
-    if args.json {
-        session.json(&AppliedShown::of(change, entry.seq))?;
+    if args.change.json {
+        session.json(&PatchReport::of(change, entry.seq))?;
         return Ok(Status::Done);
     }
     let done = session.paint(Paint::Good, "patched");

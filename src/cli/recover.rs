@@ -1,13 +1,10 @@
 //! `recover`: completes or rolls back interrupted operations. Every command that writes does it first.
 
-use serde::Serialize;
-
 use crate::cli::known;
 use crate::cli::output::{self, Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::error::Error;
-use crate::vault::record::Operation;
-use crate::vault::recovered::{Recovered, RecoveryOutcome};
+use crate::vault::recovered::{Recovered, RecoveryOutcome, RecoveryReport};
 use crate::vault::{Vault, Writer};
 
 #[derive(clap::Args)]
@@ -29,7 +26,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     };
     known::warn_of_intents(&damaged, session);
     if args.json {
-        outcomes.iter().try_for_each(|recovered| session.json(&RecoveredShown::of(recovered)))?;
+        outcomes.iter().try_for_each(|recovered| session.json(&RecoveryReport::of(recovered)))?;
     } else {
         print(&outcomes, session)?;
     }
@@ -88,38 +85,4 @@ pub(super) fn writer_of_new<'v>(vault: &'v Vault, session: &mut Session<'_>) -> 
     let writer = writer(vault, session)?;
     writer.must_be_whole()?;
     Ok(writer)
-}
-
-/// An interrupted operation as JSON.
-#[derive(Serialize)]
-struct RecoveredShown<'r> {
-    schema_version: u32,
-    module: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    operation: Operation,
-    /// completed, rolled_back, conflict or not_settled
-    outcome: &'static str,
-    /// Why, for a conflict and for an operation that is not settled.
-    why: Option<&'r str>,
-}
-
-impl<'r> RecoveredShown<'r> {
-    fn of(recovered: &'r Recovered) -> RecoveredShown<'r> {
-        let (outcome, why) = match &recovered.outcome {
-            RecoveryOutcome::Done => ("completed", None),
-            RecoveryOutcome::Undone => ("rolled_back", None),
-            RecoveryOutcome::Conflict(why) => ("conflict", Some(why.as_str())),
-            RecoveryOutcome::Later(why) => ("not_settled", Some(why.as_str())),
-        };
-        RecoveredShown {
-            schema_version: 1,
-            module: output::path_text(&recovered.path).into_owned(),
-            path_hex: output::path_hex(&recovered.path),
-            operation: recovered.operation,
-            outcome,
-            why,
-        }
-    }
 }

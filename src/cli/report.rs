@@ -13,10 +13,7 @@ use crate::lab::store;
 use crate::report::files::{self, ReportTarget, check_targets};
 use crate::report::journal::JournalPage;
 use crate::report::{ReportFormat, TrialSummary};
-use crate::vault::log::LogQuery;
-
-/// The default name of the page.
-const PAGE: &str = "report.html";
+use crate::vault::log::{LogQuery, LogSubject};
 
 /// The default name of the journal's page.
 const JOURNAL_PAGE: &str = "journal.html";
@@ -61,7 +58,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             .collect();
     check_targets(&targets, &files)?;
     if targets.is_empty() {
-        targets.push(default_target(&files)?);
+        let next_to = ReportTarget::next_to(&files);
+        targets.push(next_to.map_err(|e| e.hint("name a file for the page: --html FILE"))?);
     }
     let mut trials = Vec::new();
     for file in &files {
@@ -99,18 +97,14 @@ fn journal(what: Option<&Path>, args: &Args, session: &mut Session<'_>) -> Resul
     let time = |text: &Option<String>| text.as_deref().map(|text| log::utc(text, &zone)).transpose();
     let (since, until) = (time(&args.since)?, time(&args.until)?);
     let query = LogQuery {
-        subject: what.map(log::subject),
+        subject: what.map(LogSubject::named),
         since: since.clone(),
         until: until.clone(),
-        most: Some(MOST_OPERATIONS + 1),
+        most: Some(MOST_OPERATIONS),
     };
-    let mut audit = output::waiting("comparing the files with the journal", || vault.audit(&query))?;
-    let is_cut = audit.entries.len() > MOST_OPERATIONS;
-    if is_cut {
-        audit.entries.remove(0);
-    }
+    let audit = output::waiting("comparing the files with the journal", || vault.audit(&query))?;
     let about = what.map(output::path);
-    let page = JournalPage { audit: &audit, about, since, until, is_cut, zone }.html();
+    let page = JournalPage { audit: &audit, about, since, until, zone }.html();
     let path = args.html.clone().unwrap_or_else(|| JOURNAL_PAGE.into());
     if path.as_os_str() == "-" {
         session.out.write_all(page.as_bytes())?;
@@ -125,14 +119,4 @@ fn journal(what: Option<&Path>, args: &Args, session: &mut Session<'_>) -> Resul
 
 fn is_stdout(target: &ReportTarget) -> bool {
     target.path.as_os_str() == "-"
-}
-
-/// The page next to the first file of trials.
-fn default_target(files: &[PathBuf]) -> Result<ReportTarget> {
-    if let Some(file) = files.iter().find(|file| file.metadata().is_ok_and(|meta| !meta.is_file())) {
-        let error = Error::new(ErrorKind::Usage, "not a regular file, so the page has no place next to it");
-        return Err(error.hint("name a file for the page: --html FILE").on(file));
-    }
-    let path = files.first().map(|file| file.with_file_name(PAGE)).unwrap_or_default();
-    Ok(ReportTarget { format: ReportFormat::Html, path })
 }

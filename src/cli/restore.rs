@@ -2,17 +2,13 @@
 
 mod from;
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rustix::io::Errno;
-use serde::Serialize;
 
-use crate::change::{self, Restore, Restored, Restores};
+use crate::change::{self, Restore, RestoreReport, Restored, Restores};
 use crate::cli::confirmation::confirmed;
 use crate::cli::known;
 use crate::cli::modules::Modules;
@@ -21,13 +17,10 @@ use crate::cli::recover;
 use crate::cli::run::MessageArg;
 use crate::cli::session::ForeignArg;
 use crate::cli::status::Status;
-use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::module::summary::MARK;
-use crate::parallel;
-use crate::selection::{JournalSelector, RecordedSelection, STEP, SelectedModule};
-use crate::vault::extract::{self, ExtractedOriginal};
-use crate::vault::history::FileHistory;
+use crate::selection::{JournalSelector, RecordedSelection, SelectedModule};
+use crate::vault::extract;
 use crate::vault::index::JournalIndex;
 use crate::vault::record::WriteMethod;
 use crate::vault::restore::RestoreStep;
@@ -111,7 +104,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         None => (index.is_torn(), !pending.is_empty()),
     };
     // The errors of the modules say it, if there are any.
-    let nowhere = if args.all { None } else { known::nowhere(&vault, &index, &pending, session)? };
+    let nowhere = if args.all { None } else { known::nowhere(&vault, &index, &pending)? };
     if !was_interrupted && nowhere.is_none() {
         known::warn_of_doubt(&vault, index.is_empty(), is_torn, session)?;
     }
@@ -119,7 +112,12 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     if writer.is_none() {
         known::warn_of_intents(&vault.damaged_intents()?, session);
     }
-    let known = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected: is_patched_in_place };
+    let known = JournalSelector {
+        vault: &vault,
+        index: &index,
+        pending: &pending,
+        is_expected: |of_path| of_path.is_patched_in_place(),
+    };
     let mut selection = output::waiting("looking for what was patched", || match args.all {
         // A file of an interrupted run is not among them, unless the journal has it.
         true => JournalSelector { pending: &[], ..known }.all(),
@@ -170,7 +168,7 @@ fn extract(vault: &Vault, args: &Args, out: &Path, session: &mut Session<'_>) ->
     let (index, pending) = (vault.index()?, vault.pending()?);
     let extracted = extract::extract(vault, &index, &pending, &change::forgettable_path(module), out)?;
     if args.json {
-        session.json(&RestoreShown::of_extracted(&extracted, out))?;
+        session.json(&RestoreReport::of_extracted(&extracted, out))?;
         return Ok(Status::Done);
     }
     writeln!(session.out, "{}  {}", session.paint(Paint::Good, "extracted"), output::path(out))?;
@@ -199,17 +197,8 @@ impl RestoreOutcomes<'_> {
         match done {
             Ok(()) => self.statuses.add(Status::Done),
             Err(Failure::Error(error)) => {
-                let error = match &named.real {
-                    Ok(path)
-                        if error.kind() == ErrorKind::NotFound
-                            && error.suggested().is_none()
-                            && self.is_gone(path)? =>
-                    {
-                        error.remedy(Remedy::Forget)
-                    }
-                    Err(_) if error.kind() == ErrorKind::NotFound => self.with_folder(&named.path, error)?,
-                    _ => known::or_nowhere(error, self.nowhere.as_deref()),
-                };
+                let nowhere = self.nowhere.as_deref().filter(|_| named.real.is_ok());
+                let error = known::or_nowhere(change::with_next_step(error, named, self.index)?, nowhere);
                 let error = error.on(&named.path);
                 session.complain(&error);
                 self.statuses.add(Status::of(&error));
@@ -221,26 +210,6 @@ impl RestoreOutcomes<'_> {
         }
         Ok(())
     }
-
-    /// The error of a path whose folder does not exist. If the journal knows the path, the folder has to be created first.
-    fn with_folder(&self, path: &Path, error: Error) -> Result<Error, Error> {
-        let Ok(path) = std::path::absolute(path) else { return Ok(error) };
-        match path.parent().filter(|folder| !folder.exists()) {
-            Some(folder) if self.index.knows_place(&path)? => Ok(error.remedy(Remedy::MakeFolder(folder.to_owned()))),
-            _ => Ok(error),
-        }
-    }
-
-    /// Is a module that was patched there not there any more?
-    fn is_gone(&self, path: &Path) -> Result<bool, Error> {
-        let is_there = !matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound);
-        Ok(!is_there && self.index.knows_place(path)?)
-    }
-}
-
-/// Is the file patched now? What `patch -o` made is no module that was patched: it has no original of its own.
-fn is_patched_in_place(of_path: &FileHistory<'_>) -> bool {
-    of_path.root().is_some_and(|root| root.how != WriteMethod::Create)
 }
 
 /// What would be done, without writing anything.
@@ -250,27 +219,15 @@ fn plan_all(
     outcomes: &mut RestoreOutcomes<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
-    let plan = |path: &Path| -> Result<Restore, Error> {
-        let restore = Restore::plan_by(known.vault, known.index, known.pending, path)?;
+    let plan = |named: &SelectedModule| -> Result<Restore, Error> {
+        let restore = Restore::plan_by(known.vault, known.index, known.pending, named.real_path()?)?;
         restore.must_have_backup(known.vault)?;
         Ok(restore)
     };
-    let mut modules = selection.iter()?;
-    loop {
-        let some: Vec<SelectedModule> = modules.by_ref().take(STEP).collect::<Result<_, _>>()?;
-        if some.is_empty() {
-            return Ok(());
-        }
-        let planned =
-            parallel::map(some.iter().collect(), |named: &SelectedModule| Some(plan(named.real.as_ref().ok()?)));
-        for (named, restore) in some.iter().zip(planned) {
-            let done = named.real_path().map_err(Failure::from).and_then(|_| match restore {
-                Some(restore) => describe(&restore?, outcomes.is_json, session),
-                None => Ok(()),
-            });
-            outcomes.add(named, done, session)?;
-        }
-    }
+    selection.inspect(plan, |named, restore| {
+        let done = restore.map_err(Failure::from).and_then(|restore| describe(&restore, outcomes.is_json, session));
+        outcomes.add(named, done, session)
+    })
 }
 
 /// Puts all originals back, in groups.
@@ -288,68 +245,35 @@ fn all(
             progress.step();
         }
     };
-    // A module that could not even be looked for is reported where it was named.
-    let failed: RefCell<BTreeMap<usize, SelectedModule>> = RefCell::default();
-    let report_unread_until =
-        |end: usize, outcomes: &mut RestoreOutcomes<'_>, session: &mut Session<'_>| -> Result<(), Error> {
-            while let Some((_, named)) = failed.borrow_mut().extract_if(..end, |_, _| true).next() {
-                if let Err(error) = named.real_path() {
-                    outcomes.add(&named, Err(error.into()), session)?;
-                }
-            }
-            Ok(())
-        };
-    let files = selection.iter()?.enumerate().filter_map(|(at, named)| match named {
-        Ok(SelectedModule { path, real: Ok(real) }) => Some(Ok((real, (at, path)))),
-        Ok(named) => {
-            failed.borrow_mut().insert(at, named);
-            None
+    let mut broken = Ok(());
+    let restores = Restores::by(known.index, known.pending);
+    let ended = Restores::apply_to(restores, writer, selection, step, |named, done| {
+        // The progress line is cleared before others are printed.
+        progress.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let printed = done.map_err(Failure::from).and_then(|done| {
+            let real = named.real_path()?;
+            print_restored(real, &done, outcomes.is_json, session)
+        });
+        let added = outcomes.add(named, printed, session);
+        if broken.is_ok() {
+            broken = added;
         }
-        Err(error) => Some(Err(error)),
     });
-    let (mut reached, mut broken) = (0, Ok(()));
-    let done = Restores::apply(
-        Restores::by(known.index, known.pending),
-        writer,
-        count,
-        files,
-        step,
-        |real, (at, path), done| {
-            // The progress line is cleared before others are printed.
-            progress.lock().unwrap_or_else(|e| e.into_inner()).take();
-            reached += 1;
-            let named = SelectedModule { path, real: Ok(real.to_owned()) };
-            let printed =
-                done.map_err(Failure::from).and_then(|done| print_restored(real, &done, outcomes.is_json, session));
-            let added =
-                report_unread_until(at, outcomes, session).and_then(|()| outcomes.add(&named, printed, session));
-            if broken.is_ok() {
-                broken = added;
-            }
-        },
-    );
-    if let Err(error) = done {
+    if let Some((error, left)) = ended {
         session.complain(&error);
         outcomes.statuses.add(Status::of(&error));
         if count > 1 {
             outcomes.statuses.add(Status::of(&error));
-            let left = output::count(count - reached, "module");
-            match error.kind() {
-                ErrorKind::NeedsRecovery => {
-                    session.remark(format_args!("{left} may be restored or not, or were not reached"))
-                }
-                _ => session.remark(format_args!("{left} not restored, and as before")),
-            }
+            output::remark_left(left, "restored", &error, session);
         }
     }
-    broken?;
-    report_unread_until(usize::MAX, outcomes, session)
+    broken
 }
 
 /// Prints what became of a module.
 fn print_restored(path: &Path, done: &Restored, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
     if is_json {
-        return session.json(&RestoreShown::of_done(path, done));
+        return session.json(&RestoreReport::of_done(path, done));
     }
     let Some(change) = done.entry.as_ref().and_then(|entry| entry.change.as_ref()) else {
         writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?;
@@ -399,7 +323,7 @@ fn one(path: &Path, args: &Args, writer: &mut Writer<'_>, session: &mut Session<
 /// Prints what a restore would do.
 fn describe(restore: &Restore, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
     if is_json {
-        return session.json(&RestoreShown::of_plan(restore));
+        return session.json(&RestoreReport::of_plan(restore));
     }
     let plan = restore.details();
     let what = match plan.step {
@@ -420,89 +344,4 @@ fn describe(restore: &Restore, is_json: bool, session: &mut Session<'_>) -> Resu
         writeln!(session.out, "  digest    {}", session.paint(Paint::Strong, plan.digest))?;
     }
     Ok(())
-}
-
-/// A restore, planned or done, as JSON.
-#[derive(Serialize)]
-struct RestoreShown<'r> {
-    schema_version: u32,
-    module: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    /// restored, original (it was already), planned, conflict (somebody else changed it), or extracted (into another file)
-    result: &'static str,
-    /// SHA-256 of the file before and after; none where it was the original already; `before` is none where the file was gone
-    before: Option<Sha256>,
-    after: Option<Sha256>,
-    /// The digest that confirms that the changes are discarded
-    #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<Sha256>,
-    /// The number of the journal's line; none if nothing was written.
-    journal: Option<u64>,
-    /// Mode, owner and attributes that were restored too, because somebody else had changed them
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    also_restored: &'r [String],
-    /// The new file that the original was written into
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output: Option<Cow<'r, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_hex: Option<String>,
-}
-
-impl<'r> RestoreShown<'r> {
-    fn of_done(path: &Path, done: &'r Restored) -> RestoreShown<'r> {
-        let change = done.entry.as_ref().and_then(|entry| entry.change.as_ref());
-        RestoreShown {
-            schema_version: 1,
-            module: output::path_text(path).into_owned(),
-            path_hex: output::path_hex(path),
-            result: if change.is_some() { "restored" } else { "original" },
-            before: change.filter(|change| change.how != WriteMethod::Create).map(|change| change.before),
-            after: change.map(|change| change.after),
-            digest: None,
-            journal: done.entry.as_ref().map(|entry| entry.seq),
-            also_restored: &done.metadata,
-            output: None,
-            output_hex: None,
-        }
-    }
-
-    fn of_extracted(extracted: &ExtractedOriginal, out: &'r Path) -> RestoreShown<'r> {
-        RestoreShown {
-            schema_version: 1,
-            module: output::path_text(&extracted.path).into_owned(),
-            path_hex: output::path_hex(&extracted.path),
-            result: "extracted",
-            before: None,
-            after: Some(extracted.original),
-            digest: None,
-            journal: None,
-            also_restored: &[],
-            output: Some(output::path_text(out)),
-            output_hex: output::path_hex(out),
-        }
-    }
-
-    fn of_plan(restore: &'r Restore) -> RestoreShown<'r> {
-        let plan = restore.details();
-        let result = match plan.step {
-            RestoreStep::PutBack | RestoreStep::Recreate => "planned",
-            RestoreStep::Nothing => "original",
-            RestoreStep::Conflict => "conflict",
-        };
-        RestoreShown {
-            schema_version: 1,
-            module: output::path_text(restore.path()).into_owned(),
-            path_hex: output::path_hex(restore.path()),
-            result,
-            before: plan.current,
-            after: Some(plan.original),
-            digest: restore.discards_changes().then_some(plan.digest),
-            journal: None,
-            also_restored: &[],
-            output: None,
-            output_hex: None,
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! `scan`: a summary of very many modules.
 
-mod csv;
 mod table;
 
 use crate::cli::known;
@@ -9,7 +8,7 @@ use crate::cli::output::{self, Counter, Failure, Session};
 use crate::cli::status::Status;
 use crate::cli::words;
 use crate::error::ErrorKind;
-use crate::scan::{Detail, ScanJournal, ScanProgress, ScanRequest, ScannedModule, scan};
+use crate::scan::{CSV_HEADER, Detail, ScanJournal, ScanProgress, ScanRequest, ScannedModule, scan, write_csv};
 
 #[derive(clap::Args)]
 #[command(mut_group("Modules", |group| group.required(true)))]
@@ -57,11 +56,11 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         // A write to memory does not fail.
         let _ = match args.json {
             true => output::write_json(&module.record(words::error_without_path), out),
-            false => csv::write(module, out),
+            false => write_csv(module, words::error_without_path, out),
         };
     };
     if args.csv {
-        writeln!(session.out, "{}", csv::HEADER)?;
+        writeln!(session.out, "{}", CSV_HEADER)?;
     }
     let counter = Counter::new("module", detail == Detail::Tally || !session.escapes);
     let counter = std::cell::RefCell::new(counter);

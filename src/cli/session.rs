@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::output::{Session, shell_word};
-use crate::cli::run;
 use crate::error::{Error, ErrorKind, Remedy};
+use crate::guard::enrol;
 use crate::guard::machine::Machine;
 use crate::kernel::Lookup;
-use crate::vault::Vault;
+use crate::vault::record::RunRecord;
+use crate::vault::{Vault, places};
 
 // (No doc comment: clap would take it for the command's description.)
 #[derive(clap::Args)]
@@ -22,20 +23,6 @@ impl ForeignArg {
     pub(super) fn is_given(&self) -> bool {
         self.foreign_state
     }
-}
-
-/// The state folder of root.
-const ROOTS_FOLDER: &str = "/var/lib/kmodlab";
-
-/// The home folder of a user, by passwd(5).
-fn home_of(user: u32) -> Option<PathBuf> {
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    let mut homes = users.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let number: u32 = fields.nth(2)?.parse().ok()?;
-        (number == user).then(|| fields.nth(2).map(PathBuf::from))?
-    });
-    homes.next().filter(|home| home.is_absolute())
 }
 
 impl Session<'_> {
@@ -62,50 +49,25 @@ impl Session<'_> {
 
     /// The error of another user's state folder, with the places at which a state folder of this user may be.
     fn with_others(&self, vault: &Vault, error: Error) -> Error {
-        let others: Vec<String> =
-            self.other_state_folders(vault.folder()).iter().map(|place| shell_word(place)).collect();
+        let others: Vec<String> = places::others(vault.folder()).iter().map(|place| shell_word(place)).collect();
         let Some(path) = error.path().filter(|_| !others.is_empty()) else { return error };
         let hint = format!("name a folder of your own: --state-dir {}", others.join(", or "));
         Error::new(error.kind(), error.what()).on(path).hint(hint)
     }
 
-    /// The state folders at the usual places, except for this one: of root, of this user, and of the user who called sudo(8).
-    pub(super) fn other_state_folders(&self, vault: &Path) -> Vec<PathBuf> {
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let in_home = |home: PathBuf| home.join(".local/state/kmodlab");
-        let caller = std::env::var("SUDO_UID").ok().and_then(|user| home_of(user.parse().ok()?));
-        let places = [
-            variable("XDG_STATE_HOME").map(|state| state.join("kmodlab")),
-            variable("HOME").map(in_home),
-            caller.map(in_home),
-            Some(PathBuf::from(ROOTS_FOLDER)),
-        ];
-        let mut others: Vec<PathBuf> = Vec::new();
-        for place in places.into_iter().flatten().filter(|place| place != vault && place.is_dir()) {
-            if !others.contains(&place) {
-                others.push(place);
-            }
-        }
-        others
-    }
-
     /// The vault, without this check.
     pub(super) fn vault_unchecked(&self) -> Result<Vault, Error> {
-        Ok(Vault::at(self.state_folder()?).recording(run::record(&self.arguments)))
+        Ok(Vault::at(self.state_folder()?)
+            .recording(RunRecord::of_process(&self.arguments, enrol::machine(Path::new("/")).ok())))
     }
 
     fn state_folder(&self) -> Result<PathBuf, Error> {
         if let Some(folder) = &self.state_dir {
             return Ok(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
         }
-        if rustix::process::geteuid().is_root() {
-            return Ok(ROOTS_FOLDER.into());
-        }
-        let folder_in = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = folder_in("XDG_STATE_HOME").or_else(|| folder_in("HOME").map(|home| home.join(".local/state")));
         let missing =
             || Error::new(ErrorKind::Usage, "no home folder to keep backups in").hint("name a folder: --state-dir");
-        Ok(home.ok_or_else(missing)?.join("kmodlab"))
+        places::default_folder().ok_or_else(missing)
     }
 
     /// The option that leads to the same journal, with a trailing space, if a state folder was given on the command line.

@@ -170,12 +170,7 @@ fn show_file(path: &Path, args: &Args, is_first: bool, session: &mut Session<'_>
 /// Prints a file's modinfo as modinfo lists it.
 fn list(path: &Path, listing: &Listing, session: &mut Session<'_>) -> Result<(), Failure> {
     let module = module::open_unhashed(path, session.max_size)?;
-    // kmod prefixes a relative path with the working directory and does not normalise it.
-    let file = match std::env::current_dir() {
-        Ok(here) if path.is_relative() => [here.as_os_str().as_bytes(), b"/", path.as_os_str().as_bytes()].concat(),
-        _ => path.as_os_str().as_bytes().to_vec(),
-    };
-    print_listing(listing, &ListedModule::File(file), &listing::fields(&module, listing.kmod), session)
+    print_listing(listing, &ListedModule::file(path), &listing::fields(&module, listing.kmod), session)
 }
 
 fn print_listing(
@@ -292,9 +287,8 @@ fn vermagic_lines(module: &Module) -> Vec<String> {
     });
     let mut lines = vec![output::vermagic(vermagic.as_bytes())];
     lines.extend(Some(tokens.collect::<Vec<_>>().join(" · ")).filter(|line| !line.is_empty()));
-    let architectures = vermagic.architectures();
-    let here = elf::machine_name(module.machine);
-    if !architectures.is_empty() && !architectures.iter().any(|a| same_architecture(a, &here)) {
+    if let Some(architectures) = module.foreign_architectures() {
+        let here = elf::machine_name(module.machine);
         lines.push(format!("these tokens belong to {}, the ELF file is for {here}", architectures.join(", ")));
     }
     if !module.modinfo.visible {
@@ -304,18 +298,6 @@ fn vermagic_lines(module: &Module) -> Vec<String> {
         lines.push("there are several; the kernel takes the first".to_owned());
     }
     lines
-}
-
-/// Do the kernel's and binutils' names denote the same architecture?
-fn same_architecture(arch: &str, machine: &str) -> bool {
-    let family = |name: &str| match name {
-        "arm64" => "aarch64".to_owned(),
-        "powerpc64" | "ppc" | "ppc64" => "powerpc".to_owned(),
-        "s390x" => "s390".to_owned(),
-        "x86_64" => "x86-64".to_owned(),
-        other => other.to_owned(),
-    };
-    family(arch) == family(machine)
 }
 
 fn versions_lines(module: &Module) -> Vec<String> {

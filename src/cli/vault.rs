@@ -5,20 +5,19 @@ mod forget;
 mod import;
 mod repair;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use crate::change::{self, BackupDrop, BackupDropReport, Confirmable};
-use crate::cli::confirmation::confirmed;
+use crate::cli::confirmation::ChangeArgs;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
-use crate::cli::run::MessageArg;
 use crate::cli::session::ForeignArg;
 use crate::cli::status::Status;
 use crate::cli::{known, recover};
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::Vault;
-use crate::vault::inventory::{BackupSource, BackupTotal, Inventory, KeepReason, KeptBackup, no_such_backup};
+use crate::vault::inventory::{self, BackupSource, BackupTotal, Inventory, KeepReason, KeptBackup};
 use crate::vault::objects::Object;
 use crate::vault::reports::{BackupReport, MissingBackupReport};
 
@@ -90,17 +89,8 @@ struct DropArgs {
     /// All backups that no patched file needs, except for orphans and discarded changes, of which there may be no other copy
     #[arg(long, conflicts_with = "backups")]
     unneeded: bool,
-    /// Print what would be dropped, and the digest; drop nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Drop exactly the backups with this digest, which -n printed
-    #[arg(long, value_name = "DIGEST")]
-    confirm: Option<String>,
     #[command(flatten)]
-    message: MessageArg,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    change: ChangeArgs,
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -108,16 +98,16 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         None => show(&session.vault_to_read(&args.foreign)?, &args, session),
         Some(Action::Verify { json, foreign }) => verify(&session.vault_to_read(foreign)?, *json, session),
         Some(Action::Cat { backup, foreign }) => cat(&session.vault_to_read(foreign)?, backup, session),
-        Some(Action::Drop(args)) => drop_backups(&session.vault_with(&args.message)?, args, session),
-        Some(Action::Forget(args)) => forget::run(&session.vault_with(&args.message)?, args, session),
+        Some(Action::Drop(args)) => drop_backups(&session.vault_with(&args.change.message)?, args, session),
+        Some(Action::Forget(args)) => forget::run(&session.vault_with(&args.change.message)?, args, session),
         Some(Action::Export(args)) => export::run(&session.vault_to_read(&args.foreign)?, args, session),
-        Some(Action::Import(args)) => import::run(&session.vault_with(&args.message)?, args, session),
-        Some(Action::Repair(args)) => repair::run(&session.vault()?, args, session),
+        Some(Action::Import(args)) => import::run(&session.vault_with(&args.change.message)?, args, session),
+        Some(Action::Repair(args)) => repair::run(&session.vault_with(&args.change.message)?, args, session),
     }
 }
 
 /// The backups, and whether the journal or an intent is damaged.
-fn inventory(vault: &Vault, session: &mut Session<'_>) -> Result<(Inventory, bool)> {
+fn inventory_of(vault: &Vault, session: &mut Session<'_>) -> Result<(Inventory, bool)> {
     let (journal, pending) = (vault.journal()?, vault.pending()?);
     if pending.is_empty() {
         known::warn_of_doubt(vault, journal.entries.is_empty(), journal.is_torn, session)?;
@@ -129,7 +119,7 @@ fn inventory(vault: &Vault, session: &mut Session<'_>) -> Result<(Inventory, boo
 
 fn show(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let lines = usize::try_from(vault.chain(None)?.lines).unwrap_or(usize::MAX);
-    let (inventory, is_damaged) = inventory(vault, session)?;
+    let (inventory, is_damaged) = inventory_of(vault, session)?;
     let status = if inventory.missing.is_empty() && !is_damaged { Status::Done } else { Status::Negative };
     if args.json {
         for kept in &inventory.objects {
@@ -211,23 +201,18 @@ fn print(kept: &KeptBackup, session: &mut Session<'_>) -> Result<(), Failure> {
 }
 
 fn verify(vault: &Vault, json: bool, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let (inventory, is_damaged) = inventory(vault, session)?;
+    let (inventory, is_damaged) = inventory_of(vault, session)?;
     let progress = Mutex::new(Progress::new("backup", inventory.objects.len()));
     let whole = inventory.verify(vault, || progress.lock().unwrap_or_else(|e| e.into_inner()).step());
     drop(progress);
-    // A backup may exist in both forms, of which one is damaged.
-    let verified = || inventory.objects.iter().zip(&whole);
-    let whole_forms: BTreeMap<Sha256, &Object> =
-        verified().filter(|(_, is_whole)| **is_whole).map(|(kept, _)| (kept.object.sha, &kept.object)).collect();
-    let mut damaged = 0;
-    for (kept, is_whole) in verified() {
-        damaged += usize::from(!is_whole);
+    for (kept, is_whole) in whole.backups() {
         if json {
-            session.json(&BackupReport::of(kept, Some(*is_whole)))?;
+            session.json(&BackupReport::of(kept, Some(is_whole)))?;
         } else if !is_whole {
-            print_damaged(kept, whole_forms.get(&kept.object.sha).copied(), session)?;
+            print_damaged(kept, whole.other_form(kept), session)?;
         }
     }
+    let damaged = whole.damaged();
     for (sha, missing) in &inventory.missing {
         if json {
             session.json(&MissingBackupReport::of(*sha, missing))?;
@@ -260,38 +245,37 @@ fn print_damaged(kept: &KeptBackup, whole_form: Option<&Object>, session: &mut S
 }
 
 fn drop_backups(vault: &Vault, args: &DropArgs, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let mut writer = match args.dry_run || !vault.is_there() {
+    let mut writer = match args.change.dry_run || !vault.is_there() {
         true => None,
         false => Some(recover::writer_of_new(vault, session)?),
     };
-    let (inventory, _) = inventory(vault, session)?;
+    let (inventory, _) = inventory_of(vault, session)?;
     let backups: BTreeSet<Sha256> = match args.unneeded {
         true => inventory.unneeded(),
-        false => args.backups.iter().map(|name| named(name)).collect::<Result<_>>()?,
+        false => args.backups.iter().map(|name| inventory::backup_named(name)).collect::<Result<_>>()?,
     };
     let Some(drop) = BackupDrop::plan(&inventory, backups)? else {
-        match args.json {
+        match args.change.json {
             true => session.json(&BackupDropReport::nothing())?,
             false => writeln!(session.out, "nothing is unneeded")?,
         }
         return Ok(Status::Done);
     };
     let (backups, report) = (count(drop.count(), "backup"), drop.report(true));
-    if args.json && args.dry_run {
-        session.json(&drop.report(false))?;
-    } else if args.dry_run || (session.may_ask && args.confirm.is_none()) {
+    args.change.show(&drop.report(false), session, |session| {
         for kept in inventory.objects.iter().filter(|kept| drop.contains(kept)) {
             print(kept, session)?;
         }
         writeln!(session.out, "{backups} would be removed; patched copies elsewhere could not be restored any more")?;
         writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, drop.digest()))?;
-    }
-    let Some(writer) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
+        Ok(())
+    })?;
+    let Some(writer) = writer.as_mut().filter(|_| !args.change.dry_run) else { return Ok(Status::Done) };
     let these = if drop.count() == 1 { "this backup" } else { "these backups" };
     let to = format!("drop {these}, after which patched copies elsewhere can't be restored");
-    let confirmed = confirmed(drop, &to, "vault drop -n", args.confirm.as_deref(), session)?;
+    let confirmed = args.change.confirmed(drop, &to, "vault drop -n", session)?;
     change::drop_backups(confirmed, writer)?;
-    match args.json {
+    match args.change.json {
         true => session.json(&report)?,
         false => writeln!(session.out, "{} {backups}", session.paint(Paint::Good, "dropped"))?,
     }
@@ -304,30 +288,7 @@ fn cat(vault: &Vault, name: &str, session: &mut Session<'_>) -> Result<Status, F
         let what = "a backup is binary, and stdout is a terminal";
         return Err(Error::new(ErrorKind::Usage, what).hint("send it to a file: kmodlab vault cat SHA > FILE").into());
     }
-    let backup = beginning(vault, name)?;
+    let backup = vault.objects().beginning_with(name)?;
     session.out.write_all(&vault.objects().get(backup)?)?;
     Ok(Status::Done)
-}
-
-/// The only backup whose name begins with some digits.
-fn beginning(vault: &Vault, name: &str) -> Result<Sha256> {
-    let digits = name.to_ascii_lowercase();
-    if !(8..=64).contains(&digits.len()) {
-        return Err(no_such_backup(name));
-    }
-    let backups: BTreeSet<Sha256> = vault.objects().all()?.into_iter().map(|object| object.sha).collect();
-    let mut found = backups.into_iter().filter(|sha| sha.to_string().starts_with(&digits));
-    match (found.next(), found.next()) {
-        (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => {
-            let what = format!("several backups have names that begin so: {name}");
-            Err(Error::new(ErrorKind::Ambiguous, what).hint("give more digits"))
-        }
-        (None, _) => Err(no_such_backup(name)),
-    }
-}
-
-/// The backup that a person names, in digits of either case.
-fn named(name: &str) -> Result<Sha256> {
-    name.to_ascii_lowercase().parse().map_err(|_| -> Error { no_such_backup(name) })
 }

@@ -1,6 +1,5 @@
 //! `verify`: is each module as recorded, or as a distribution built it?
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Mutex;
 
@@ -11,12 +10,11 @@ use crate::cli::status::Status;
 use crate::cli::{against, known};
 use crate::error::Result;
 use crate::module::summary::MARK;
-use crate::parallel;
-use crate::selection::{JournalSelector, STEP, SelectedModule};
+use crate::selection::{JournalSelector, SelectedModule};
 use crate::text::grouped;
 use crate::vault::history::FileHistory;
 use crate::vault::mark::PatchMark;
-use crate::vault::reports::FileReport;
+use crate::vault::reports::{FileReport, FileTally};
 use crate::vault::standing::{BackupState, FileState, Standing};
 
 #[derive(clap::Args)]
@@ -43,7 +41,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let index = vault.index()?;
     let pending = vault.pending()?;
     // The errors of the modules say it, if there are any.
-    let nowhere = if args.modules.is_empty() { None } else { known::nowhere(&vault, &index, &pending, session)? };
+    let nowhere = if args.modules.is_empty() { None } else { known::nowhere(&vault, &index, &pending)? };
     if pending.is_empty() && nowhere.is_none() {
         known::warn_of_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
     }
@@ -68,43 +66,27 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         }
         FileReport::of(&vault, &index, &pending, module.real_path()?)
     };
-    let (mut failed, mut changed) = (0, 0);
-    let mut states: BTreeMap<FileState, usize> = BTreeMap::new();
-    let mut modules = selection.iter()?;
-    loop {
-        let some: Vec<SelectedModule> = modules.by_ref().take(STEP).collect::<Result<_, _>>()?;
-        if some.is_empty() {
-            break;
-        }
-        let reports = parallel::map(some.iter().collect(), inspect);
+    let mut tally = FileTally::default();
+    selection.inspect(inspect, |module, report| {
         // The progress line is removed before anything else is printed.
         progress.lock().unwrap_or_else(|e| e.into_inner()).take();
-        for (module, report) in some.iter().zip(reports) {
-            match report {
-                Ok(report) => {
-                    changed += usize::from(!report.is_as_recorded());
-                    *states.entry(report.standing.state).or_default() += 1;
-                    match args.json {
-                        true => session.json(&report)?,
-                        false => print(&report, session)?,
-                    }
-                }
-                Err(error) => {
-                    let error = known::or_nowhere(error, nowhere.as_deref());
-                    session.complain(&error.on(&module.path));
-                    failed += 1;
-                }
+        tally.add(&report);
+        match report {
+            Ok(report) if args.json => session.json(&report),
+            Ok(report) => print(&report, session),
+            Err(error) => {
+                session.complain(&known::or_nowhere(error, nowhere.as_deref()).on(&module.path));
+                Ok(())
             }
         }
-    }
-    drop(modules);
+    })?;
     if !args.json {
         known::print_unknown(&selection, session)?;
         if count > 1 {
-            summary(&states, failed, session)?;
+            summary(&tally, session)?;
         }
     }
-    Ok(match (failed, changed, count) {
+    Ok(match (tally.failed, tally.changed, count) {
         (0, 0, _) if !is_damaged => Status::Done,
         (0, _, _) => Status::Negative,
         (_, _, 1) => Status::Failed,
@@ -113,10 +95,11 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 }
 
 /// Counts the modules of each state.
-fn summary(states: &BTreeMap<FileState, usize>, failed: usize, session: &mut Session<'_>) -> Result<(), Failure> {
+fn summary(tally: &FileTally, session: &mut Session<'_>) -> Result<(), Failure> {
+    let FileTally { states, failed, .. } = tally;
     let all = states.values().sum::<usize>() + failed;
     let parts = states.iter().map(|(state, count)| format!("{} {}", grouped(*count as u64), word(*state)));
-    let failures = (failed > 0).then(|| format!("{} not readable", grouped(failed as u64)));
+    let failures = (*failed > 0).then(|| format!("{} not readable", grouped(*failed as u64)));
     let parts: Vec<String> = parts.chain(failures).collect();
     writeln!(session.out, "{}: {}", output::count(all, "module"), parts.join(", "))?;
     Ok(())

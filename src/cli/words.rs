@@ -5,6 +5,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use crate::change::GuardWords;
 use crate::error::{Error, Remedy};
 use crate::escape;
 use crate::guard::{self, Guard, GuardAnswer, LiftedBy, Override, Reason, Ruling};
@@ -104,6 +105,9 @@ pub(super) fn after_refusal(guard: Guard) -> Option<String> {
         LiftedBy::DropBtf | LiftedBy::Named(_) => override_of(guard).map(|option| format!("{option} overrides it")),
     }
 }
+
+/// These words, for reports.
+pub(super) const GUARDS: GuardWords = GuardWords { override_of, why, refusal };
 
 const SIGNATURE_OPTIONS: &str =
     "--signature strip makes it an unsigned module, --signature keep one that a kernel with this key rejects";

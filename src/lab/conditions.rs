@@ -1,5 +1,8 @@
 //! The conditions that all trials of a run share.
 
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::lab::guest::{GuestSettings, Isolation};
 use crate::lab::record::TrialCondition;
 use crate::lab::wire::UnloadMode;
@@ -24,6 +27,23 @@ pub struct Conditions {
     pub alone: bool,
     /// The number of guests that run at the same time.
     pub jobs: usize,
+}
+
+/// The words of a probe's command line, with the absolute path of its program, which is the same in the guest.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] or [`ErrorKind::Io`] if there is no such program; [`ErrorKind::Usage`] if its path is not UTF-8.
+pub fn probe(command: &str) -> Result<Vec<String>> {
+    let mut probe: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    if let Some(program) = probe.first_mut() {
+        let path = Path::new(program).canonicalize().map_err(|e| Error::io("finding the probe", e).on(&*program))?;
+        *program = path
+            .to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Error::new(ErrorKind::Usage, "the probe's path must be UTF-8 text").on(&path))?;
+    }
+    Ok(probe)
 }
 
 impl Conditions {

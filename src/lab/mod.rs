@@ -17,6 +17,7 @@ pub mod agreement;
 pub mod conditions;
 pub mod console;
 mod cpio;
+pub mod demo;
 pub mod distribution;
 pub mod experiment;
 mod fat;

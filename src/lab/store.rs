@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::lab::record::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, Trial};
+use crate::lab::record::{LoadMode, OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, Trial, TrialRole};
 use crate::module::file::open_text;
 
 /// The name of the file in a folder.
@@ -25,6 +25,15 @@ pub struct StoredTrials {
     pub trials: Vec<Trial>,
     /// Is the last line cut short by an interrupted run? It is left out.
     pub is_cut: bool,
+}
+
+impl StoredTrials {
+    /// The last trial of a module, by its SHA-256, in a load mode, controls excluded.
+    pub fn last_of(&self, module: &str, load_mode: LoadMode) -> Option<&Trial> {
+        self.trials.iter().rev().find(|trial| {
+            trial.role == TrialRole::Asked && trial.module.sha256 == module && trial.load_mode == load_mode
+        })
+    }
 }
 
 /// The most bytes that are read from a file of trials. One trial has about ten KiB.

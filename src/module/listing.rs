@@ -4,6 +4,8 @@
 //! joined with its `parmtype`. The fields of the signature follow the strings of the file.
 
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
@@ -82,6 +84,17 @@ pub enum ListedModule {
     File(Vec<u8>),
     /// In the kernel image, with this name: only its modinfo is kept (`modules.builtin.modinfo`).
     BuiltIn(Vec<u8>),
+}
+
+impl ListedModule {
+    /// The module in the file at this path. kmod prefixes a relative path with the working directory and does not normalise it.
+    pub fn file(path: &Path) -> ListedModule {
+        let path = path.as_os_str().as_bytes();
+        ListedModule::File(match std::env::current_dir() {
+            Ok(here) if !path.starts_with(b"/") => [here.as_os_str().as_bytes(), b"/", path].concat(),
+            _ => path.to_vec(),
+        })
+    }
 }
 
 /// The fields of a module in modinfo's order: the strings of `.modinfo`, the build-id, then those of the signature.

@@ -209,6 +209,13 @@ impl Module {
         self.modinfo.first("vermagic").map(Vermagic::parse)
     }
 
+    /// The architectures to which the tokens of its vermagic belong, if the module is of another one.
+    pub(crate) fn foreign_architectures(&self) -> Option<Vec<&'static str>> {
+        let (architectures, here) = (self.vermagic()?.architectures(), elf::machine_name(self.machine));
+        let is_foreign = !architectures.is_empty() && !architectures.iter().any(|a| is_same_architecture(a, &here));
+        is_foreign.then_some(architectures)
+    }
+
     /// The kernel version of a module of Linux 2.4, which has `kernel_version=` and no `struct module`: insmod made that
     /// (include/linux/module.h, 2.4). `None` for modules of later kernels.
     pub fn of_linux_2_4(&self) -> Option<&[u8]> {
@@ -255,6 +262,18 @@ pub fn name_of_file(path: &Path) -> String {
 pub fn is_module_name(name: impl AsRef<OsStr>) -> bool {
     let name = name.as_ref().as_encoded_bytes();
     [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().any(|end| name.ends_with(end.as_bytes()))
+}
+
+/// Do the kernel's and binutils' names denote the same architecture?
+fn is_same_architecture(arch: &str, machine: &str) -> bool {
+    let family = |name: &str| match name {
+        "arm64" => "aarch64".to_owned(),
+        "powerpc64" | "ppc" | "ppc64" => "powerpc".to_owned(),
+        "s390x" => "s390".to_owned(),
+        "x86_64" => "x86-64".to_owned(),
+        other => other.to_owned(),
+    };
+    family(arch) == family(machine)
 }
 
 #[cfg(test)]

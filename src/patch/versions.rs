@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::edit::Edit;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Kernel;
 use crate::module::elf::Elf;
 use crate::module::versions::{ENTRY, SymbolVersion, SymbolVersions};
 
@@ -44,6 +45,21 @@ const SECTIONS: [&str; 3] = ["__versions", "__version_ext_crcs", "__version_ext_
 const SHF_ALLOC: u64 = 2;
 
 impl Modversions {
+    /// The CRCs of a kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if none is known.
+    pub(crate) fn of_kernel(kernel: &Kernel) -> Result<Modversions> {
+        let crcs = kernel.facts.crcs();
+        if crcs.is_empty() {
+            let hint =
+                "an image, a package or Module.symvers has them, if the kernel was built with CONFIG_MODVERSIONS";
+            return Err(Error::new(ErrorKind::NotFound, "no symbol CRC of that kernel is known").hint(hint));
+        }
+        Ok(Modversions::Rewrite(Arc::new(crcs)))
+    }
+
     /// Its name: keep, rewrite or blank.
     pub fn name(&self) -> &'static str {
         match self {

@@ -17,6 +17,25 @@ pub struct ReportTarget {
     pub path: PathBuf,
 }
 
+/// The default name of the page.
+const PAGE: &str = "report.html";
+
+impl ReportTarget {
+    /// The page next to the first file of trials.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`] if one of the files is not a regular file.
+    pub fn next_to(files: &[PathBuf]) -> Result<ReportTarget> {
+        if let Some(file) = files.iter().find(|file| file.metadata().is_ok_and(|meta| !meta.is_file())) {
+            let what = "not a regular file, so the page has no place next to it";
+            return Err(Error::new(ErrorKind::Usage, what).on(file));
+        }
+        let path = files.first().map(|file| file.with_file_name(PAGE)).unwrap_or_default();
+        Ok(ReportTarget { format: ReportFormat::Html, path })
+    }
+}
+
 /// Checks the targets before anything is written: no two of them are the same file, and none is one of the files of trials
 /// (`sources`).
 ///

@@ -40,8 +40,6 @@ pub(crate) struct JournalPage<'p> {
     pub(crate) since: Option<String>,
     /// The last time, likewise.
     pub(crate) until: Option<String>,
-    /// Whether older operations of the period are left out.
-    pub(crate) is_cut: bool,
     /// The time zone of the page.
     pub(crate) zone: TimeZone,
 }
@@ -58,7 +56,7 @@ impl JournalPage<'_> {
                     main {
                         (self.files())
                         @if self.audit.entries.is_empty() { p { "No operation in this part of the journal." } }
-                        @if self.is_cut { p.cut { "Older operations are left out; choose a shorter period." } }
+                        @if self.audit.is_cut { p.cut { "Older operations are left out; choose a shorter period." } }
                         @for (day, entries) in self.days() {
                             section.day {
                                 h2 { (day) }

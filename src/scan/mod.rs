@@ -3,6 +3,7 @@
 //! [`scan`] reads all modules on all cores, in the order in which they are named, with bounded memory. It returns a [`ScanReport`];
 //! on the way it passes on errors and, if [`Detail::Records`] is wanted, the rendered record of each module.
 
+mod csv;
 mod journal;
 mod record;
 mod source;
@@ -11,6 +12,7 @@ mod worker;
 
 use std::path::PathBuf;
 
+pub use csv::{CSV_HEADER, write_csv};
 pub use journal::{JournalState, ScanJournal};
 pub use record::{InspectedModule, ModuleRecord, ScannedModule};
 pub use tally::{GroupedModules, Oddity, SampledModules, Tally, TreeTally};

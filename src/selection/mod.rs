@@ -4,4 +4,4 @@ mod files;
 mod recorded;
 
 pub use files::FileSelection;
-pub use recorded::{JournalSelector, RecordedSelection, STEP, SearchedDirectory, SelectedModule};
+pub use recorded::{JournalSelector, RecordedSelection, SearchedDirectory, SelectedModule};

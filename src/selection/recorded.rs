@@ -19,7 +19,7 @@ use crate::vault::{Intent, Vault, target};
 use crate::walk::{self, Walk};
 
 /// How many modules are inspected at a time: enough to keep all cores at work.
-pub const STEP: usize = 256;
+const STEP: usize = 256;
 
 /// How many paths are sorted in memory at a time.
 const SORTED: usize = 1 << 14;
@@ -281,6 +281,27 @@ impl RecordedSelection {
                 .next()
                 .map(|found| found.map(|SelectedPath { path, real }| SelectedModule { path, real: Ok(real) })),
         }))
+    }
+
+    /// Inspects all modules on all cores, some at a time, and passes each on with what was found, in order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RecordedSelection::iter`] and of `each`.
+    pub fn inspect<T: Send, E: From<Error>>(
+        &mut self,
+        inspect: impl Fn(&SelectedModule) -> T + Sync + Send,
+        mut each: impl FnMut(&SelectedModule, T) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut modules = self.iter()?;
+        loop {
+            let some: Vec<SelectedModule> = modules.by_ref().take(STEP).collect::<Result<_>>()?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let found = parallel::map(some.iter().collect(), &inspect);
+            some.iter().zip(found).try_for_each(|(module, found)| each(module, found))?;
+        }
     }
 
     fn add(&mut self, named: SelectedModule) -> Result<()> {

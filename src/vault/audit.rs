@@ -14,6 +14,8 @@ use crate::vault::standing::{self, Standing};
 pub(crate) struct Audit {
     /// The operations, oldest first.
     pub(crate) entries: Vec<JournalEntry>,
+    /// Whether older operations are left out, because there are more than the query wants.
+    pub(crate) is_cut: bool,
     /// The files of these operations, and their state now; `None` for a file that can't be read.
     pub(crate) files: BTreeMap<PathBuf, Option<Standing>>,
     /// The whole journal as a chain of hashes.
@@ -28,7 +30,10 @@ impl Vault {
     /// Those of [`Vault::log`].
     pub(crate) fn audit(&self, query: &LogQuery) -> Result<Audit> {
         let chain = self.chain(None)?;
-        let entries: Vec<JournalEntry> = self.log(query)?.entries().collect::<Result<_>>()?;
+        let one_more = LogQuery { most: query.most.map(|most| most + 1), ..query.clone() };
+        let mut entries: Vec<JournalEntry> = self.log(&one_more)?.entries().collect::<Result<_>>()?;
+        let is_cut = query.most.is_some_and(|most| entries.len() > most);
+        entries.drain(..usize::from(is_cut));
         let index = self.index()?;
         let written = entries.iter().filter(|entry| entry.operation != Operation::Forget);
         let mut paths: Vec<PathBuf> = written.filter_map(|entry| Some(entry.change.as_ref()?.path.clone())).collect();
@@ -38,6 +43,6 @@ impl Vault {
             let standing = standing::standing(self, &index, &path).ok();
             (path, standing)
         });
-        Ok(Audit { entries, files: looked.into_iter().collect(), chain })
+        Ok(Audit { entries, is_cut, files: looked.into_iter().collect(), chain })
     }
 }

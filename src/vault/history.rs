@@ -26,6 +26,11 @@ impl<'j> FileHistory<'j> {
         self.patches.first().copied()
     }
 
+    /// Is the file patched now? What `patch -o` made is no module that was patched: it has no original of its own.
+    pub fn is_patched_in_place(&self) -> bool {
+        self.root().is_some_and(|root| root.how != WriteMethod::Create)
+    }
+
     /// The SHA-256 that the file should have now.
     pub fn expected(&self) -> Option<Sha256> {
         self.last.map(|change| change.after)

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::parallel;
 use crate::vault::history::{self, History};
 use crate::vault::intent::Intent;
-use crate::vault::objects::Object;
+use crate::vault::objects::{Object, Objects};
 use crate::vault::reader::Vault;
 use crate::vault::record::{JournalEntry, NewEntry, Operation};
 use crate::vault::writer::Writer;
@@ -145,21 +145,47 @@ impl Inventory {
         }
     }
 
-    /// Compares the contents of every backup with its name, on all cores: one answer per element of [`Inventory::objects`].
-    /// `step` is called after each, on any thread.
-    pub fn verify(&self, vault: &Vault, step: impl Fn() + Sync) -> Vec<bool> {
+    /// Compares the contents of every backup with its name, on all cores. `step` is called after each, on any thread.
+    pub fn verify(&self, vault: &Vault, step: impl Fn() + Sync) -> VerifiedBackups<'_> {
         let objects = vault.objects();
-        parallel::map(self.objects.iter().collect(), |kept: &KeptBackup| {
+        let is_whole = parallel::map(self.objects.iter().collect(), |kept: &KeptBackup| {
             let is_whole = objects.is_whole(&kept.object);
             step();
             is_whole
-        })
+        });
+        VerifiedBackups { inventory: self, is_whole }
     }
 
     /// The backups that the journal names and nothing needs. Orphans and discarded changes, which may have no other copy, are not among them.
     pub fn unneeded(&self) -> BTreeSet<Sha256> {
         let unneeded = self.objects.iter().filter(|kept| kept.why == KeepReason::Unneeded);
         unneeded.map(|kept| kept.object.sha).collect()
+    }
+}
+
+/// The backups of an inventory, compared with their names.
+#[derive(Clone, Debug)]
+pub struct VerifiedBackups<'i> {
+    inventory: &'i Inventory,
+    /// One answer per backup.
+    is_whole: Vec<bool>,
+}
+
+impl<'i> VerifiedBackups<'i> {
+    /// All backups, and whether the contents of each match its name.
+    pub fn backups(&self) -> impl Iterator<Item = (&'i KeptBackup, bool)> {
+        self.inventory.objects.iter().zip(self.is_whole.iter().copied())
+    }
+
+    /// How many backups are damaged.
+    pub fn damaged(&self) -> usize {
+        self.is_whole.iter().filter(|is_whole| !**is_whole).count()
+    }
+
+    /// A backup may exist in both forms, of which one is damaged: the whole one of a damaged one.
+    pub fn other_form(&self, damaged: &KeptBackup) -> Option<&'i Object> {
+        let mut others = self.backups().filter(|(kept, is_whole)| *is_whole && kept.object.sha == damaged.object.sha);
+        others.next().map(|(kept, _)| &kept.object)
     }
 }
 
@@ -235,6 +261,39 @@ impl Writer<'_> {
         let entry = self.append(NewEntry { dropped, note: Some(note), ..NewEntry::of(Operation::Drop) })?;
         self.vault.objects().remove(shas)?;
         Ok(entry)
+    }
+}
+
+/// The backup that a person names, in digits of either case.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`].
+pub fn backup_named(name: &str) -> Result<Sha256> {
+    name.to_ascii_lowercase().parse().map_err(|_| no_such_backup(name))
+}
+
+impl Objects {
+    /// The only backup whose name begins with some digits, of either case.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`]; [`ErrorKind::Io`].
+    pub fn beginning_with(&self, name: &str) -> Result<Sha256> {
+        let digits = name.to_ascii_lowercase();
+        if !(8..=64).contains(&digits.len()) {
+            return Err(no_such_backup(name));
+        }
+        let backups: BTreeSet<Sha256> = self.all()?.into_iter().map(|object| object.sha).collect();
+        let mut found = backups.into_iter().filter(|sha| sha.to_string().starts_with(&digits));
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => {
+                let what = format!("several backups have names that begin so: {name}");
+                Err(Error::new(ErrorKind::Ambiguous, what).hint("give more digits"))
+            }
+            (None, _) => Err(no_such_backup(name)),
+        }
     }
 }
 

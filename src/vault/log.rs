@@ -11,6 +11,7 @@ use crate::vault::damage::JournalDamage;
 use crate::vault::journal::JournalEnd;
 use crate::vault::parts::JournalFiles;
 use crate::vault::record::{JournalEntry, Operation};
+use crate::vault::target;
 
 /// What lines of the journal are about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,23 @@ pub(crate) enum LogSubject {
 }
 
 impl LogSubject {
+    /// What a name means. A path that exists is that file or folder; if its folder is gone, it is used as it was given.
+    pub(crate) fn named(name: &Path) -> LogSubject {
+        let text = name.to_str().unwrap_or_default();
+        let is_there = name.symlink_metadata().is_ok();
+        let path = || target::real_path(name).unwrap_or_else(|_| name.to_owned());
+        let is_hash = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match text {
+            _ if is_there && name.is_dir() => {
+                LogSubject::Folder(name.canonicalize().unwrap_or_else(|_| name.to_owned()))
+            }
+            _ if is_there || text.contains('/') || text.contains(".ko") || text.is_empty() => LogSubject::File(path()),
+            _ if is_hash => LogSubject::Hash(text.to_ascii_lowercase()),
+            _ if text.starts_with(|c: char| c.is_ascii_digit()) => LogSubject::Kernel(text.to_owned()),
+            _ => LogSubject::Module(text.replace('-', "_")),
+        }
+    }
+
     fn is_of(&self, entry: &JournalEntry) -> bool {
         let change = entry.change.as_ref();
         let kernel = || change?.patch.as_ref()?.kernel.as_deref();
@@ -151,12 +169,36 @@ pub(crate) struct JournalChain {
     pub(crate) lines: u64,
     /// The hash of the last one; `None` for an empty journal.
     pub(crate) head: Option<Sha256>,
-    /// The number of the line that has the hash that was asked about.
-    pub(crate) found: Option<u64>,
+    /// The number and hash of the line that has the hash that was asked about.
+    found: Option<(u64, Sha256)>,
     /// Which lines are not there as they were written.
     pub(crate) damage: Vec<JournalDamage>,
     /// The damage that repairs have recorded.
     pub(crate) repaired: Vec<JournalDamage>,
+}
+
+/// What a hash that was noted earlier proves about the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChainProof {
+    /// All lines up to this one, which has the hash, are as they were.
+    Unchanged(u64),
+    /// This line has the hash, but not all lines before it are left.
+    LinesLost(u64),
+    /// No line has the hash.
+    Unknown,
+}
+
+impl JournalChain {
+    /// What this hash proves: the one with which the chain was read.
+    pub(crate) fn proof_of(&self, hash: Sha256) -> ChainProof {
+        let Some((line, _)) = self.found.filter(|(_, found)| *found == hash) else { return ChainProof::Unknown };
+        // Lines that only the copy has are proven by the chain too.
+        let mut lost = self.damage.iter().chain(&self.repaired).filter(|damage| !damage.is_lossless);
+        match lost.any(|damage| damage.first <= line) {
+            true => ChainProof::LinesLost(line),
+            false => ChainProof::Unchanged(line),
+        }
+    }
 }
 
 impl Vault {
@@ -203,7 +245,7 @@ impl Vault {
         let mut found = None;
         let end = self.go_through(|line| {
             if hash == Some(line.hash) {
-                found = Some(line.entry.seq);
+                found = Some((line.entry.seq, line.hash));
             }
         })?;
         let JournalEnd { tail, repaired, .. } = end.end;

@@ -13,7 +13,8 @@
 //! Without this program, `cat` reads all of it and `cp` restores a backup.
 //!
 //! The files of this layer, from the ground up: `record` and `metadata` (the schema of the journal; pure), `history` (what its lines mean;
-//! pure), `disk` and `beneath` (durable writes, opening without links), `layout` (the parts of the state folder); the journal: `damage`,
+//! pure), `disk` and `beneath` (durable writes, opening without links), `users` and `run`
+//! (who does it), `places` (where state folders are), `layout` (the parts of the state folder); the journal: `damage`,
 //! `journal`, `append`, `survey`, `parts`; `intent` and `segment`, `objects` and `staging`, `mark` (what leads a module to its backup
 //! without the journal), `target` and `obstacle` (the file to write), `write` (one file's part of the protocol), `reader` ([`Vault`]),
 //! `log`, `index`, `standing`, `audit`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`, `extract`,
@@ -42,6 +43,7 @@ pub mod metadata;
 pub mod objects;
 pub mod obstacle;
 mod parts;
+pub(crate) mod places;
 mod reader;
 pub mod record;
 pub mod recovered;
@@ -49,12 +51,14 @@ mod recovery;
 pub mod repair;
 pub mod reports;
 pub mod restore;
+mod run;
 pub mod segment;
 pub mod signature;
 mod staging;
 pub mod standing;
 mod survey;
 pub mod target;
+mod users;
 mod write;
 mod writer;
 

@@ -1,9 +1,13 @@
 //! What became of operations that were interrupted.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use crate::door::internal_fields;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::text::{path_hex, path_text};
 use crate::vault::record::Operation;
 
 internal_fields! {
@@ -37,6 +41,35 @@ pub enum RecoveryOutcome {
     Conflict(String),
     /// It could not be settled now, for the reason in the text. The intent stays, and recovery can be repeated.
     Later(String),
+}
+
+/// An interrupted operation and its outcome, as they are serialised.
+#[derive(Debug, Serialize)]
+pub struct RecoveryReport<'r> {
+    schema_version: u32,
+    module: Cow<'r, str>,
+    /// The path's bytes in hexadecimal, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    operation: Operation,
+    /// completed, rolled_back, conflict or not_settled
+    outcome: &'static str,
+    /// Why, for a conflict and for an operation that is not settled.
+    why: Option<&'r str>,
+}
+
+impl<'r> RecoveryReport<'r> {
+    /// The report about an operation.
+    pub fn of(recovered: &'r Recovered) -> RecoveryReport<'r> {
+        let (outcome, why) = match &recovered.outcome {
+            RecoveryOutcome::Done => ("completed", None),
+            RecoveryOutcome::Undone => ("rolled_back", None),
+            RecoveryOutcome::Conflict(why) => ("conflict", Some(why.as_str())),
+            RecoveryOutcome::Later(why) => ("not_settled", Some(why.as_str())),
+        };
+        let (module, path_hex) = (path_text(&recovered.path), path_hex(&recovered.path));
+        RecoveryReport { schema_version: 1, module, path_hex, operation: recovered.operation, outcome, why }
+    }
 }
 
 /// Refuses a file whose interrupted operation could not be settled.

@@ -1,6 +1,6 @@
 //! Reports about the vault, as they are serialised: files compared with the journal, and backups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -92,6 +92,30 @@ impl FileReport {
     /// Whether the file and its backup are as recorded, and no operation on the file is interrupted.
     pub fn is_as_recorded(&self) -> bool {
         self.standing.is_as_recorded() && !self.interrupted
+    }
+}
+
+/// The reports about many files, counted.
+#[derive(Clone, Debug, Default)]
+pub struct FileTally {
+    /// How many files are in each state.
+    pub states: BTreeMap<FileState, usize>,
+    /// How many files, or their backups, are not as recorded.
+    pub changed: usize,
+    /// How many files there is no report about.
+    pub failed: usize,
+}
+
+impl FileTally {
+    /// Counts one more file.
+    pub fn add(&mut self, report: &Result<FileReport>) {
+        match report {
+            Ok(report) => {
+                self.changed += usize::from(!report.is_as_recorded());
+                *self.states.entry(report.standing.state).or_default() += 1;
+            }
+            Err(_) => self.failed += 1,
+        }
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::change::{Batch, BatchItem, BatchPlan, BatchSummary, Confirmable};
+use crate::change::{
+    Batch, BatchItem, BatchPlan, BatchReport, BatchSummary, Confirmable, LeftOutReport, ListedRefusal, PatchReport,
+    PlanReport,
+};
 use crate::cli::confirmation::confirmed;
-use crate::cli::output::{Failure, Paint, Progress, Session, count};
+use crate::cli::output::{self, Failure, Paint, Progress, Session, count};
 use crate::cli::patch::arguments::Args;
-use crate::cli::patch::shown::{AppliedShown, PlanShown};
-use crate::cli::patch::summary::{self, ListedRefusal, REPORTED, SummaryShown, Trouble, digits, report};
-use crate::cli::recover;
+use crate::cli::patch::summary::{self, REPORTED, digits, report};
 use crate::cli::status::Status;
+use crate::cli::{recover, words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spill::Spool;
 use crate::vault::Vault;
@@ -19,9 +21,9 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
         return Err(Error::new(ErrorKind::Usage, "-o takes one module, not several or a folder").into());
     }
     let (request, kernel) = args.wanted.request(session)?;
-    let vault = session.vault_with(&args.message)?.compressing(args.vault_compress);
+    let vault = session.vault_with(&args.change.message)?.compressing(args.vault_compress);
     let mut unsettled = Vec::new();
-    if !args.dry_run && vault.folder().exists() {
+    if !args.change.dry_run && vault.folder().exists() {
         unsettled = recover::writer_of_new(&vault, session)?.recovered().to_vec();
     } else if !vault.pending()?.is_empty() {
         session.remark("an interrupted run left something: kmodlab recover comes first, and may change the plan");
@@ -34,31 +36,31 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
         overrides: args.overrides.overrides(),
         unsettled: &unsettled,
         // The vault's folder is on a disk. The folder for temporary files may be in memory.
-        queue_in: (!args.dry_run).then_some(vault.folder()),
+        queue_in: (!args.change.dry_run).then_some(vault.folder()),
     };
     let mut refusals = Spool::new(None);
     let plan = review(&batch, args, &mut refusals, session)?;
     let digest = plan.digest();
     summary::report_refusals(plan.summary(), session);
-    if args.dry_run {
+    if args.change.dry_run {
         if args.list {
             summary::list(plan.summary(), &mut refusals, session)?;
         }
         let summary = plan.summary();
-        match args.json {
-            true => session.json(&SummaryShown::of(summary, digest))?,
+        match args.change.json {
+            true => session.json(&BatchReport::of(summary, digest))?,
             false => summary::print(summary, &request, kernel.is_some(), digest, session)?,
         }
         // A refusal is part of the plan. A module that can't be planned for is an error.
         return Ok(if summary.failed > 0 { summary::status(summary, 0) } else { Status::Done });
     }
     if plan.summary().planned == 0 {
-        if !args.json {
+        if !args.change.json {
             writeln!(session.out, "nothing to patch: {}", summary::left_out(plan.summary()))?;
         }
         return Ok(summary::status(plan.summary(), 0));
     }
-    let given = args.confirm.as_deref();
+    let given = args.change.confirm.as_deref();
     if given.is_none() && session.may_ask {
         summary::print(plan.summary(), &request, kernel.is_some(), digest, session)?;
     }
@@ -72,11 +74,11 @@ fn review<'b>(
     refusals: &mut Spool<ListedRefusal>,
     session: &mut Session<'_>,
 ) -> Result<BatchPlan<'b>, Failure> {
-    let is_json = args.json && args.dry_run;
+    let is_json = args.change.json && args.change.dry_run;
     let paths = args.modules.real_files()?;
     let progress = Progress::of("module", || args.modules.count());
     let json = |review: &crate::change::Review<'_>| {
-        is_json.then(|| serde_json::to_string(&PlanShown::of(review, None)).unwrap_or_default())
+        is_json.then(|| serde_json::to_string(&PlanReport::of(review, None, words::GUARDS)).unwrap_or_default())
     };
     batch.review(paths, json, |path: &Path, item, summary| {
         match item {
@@ -88,7 +90,7 @@ fn review<'b>(
             BatchItem::AsRequested => {}
             BatchItem::Refused(refused) => {
                 if is_json {
-                    session.json(&Trouble::refused(path, &refused))?;
+                    session.json(&LeftOutReport::refused(path, &refused, words::GUARDS))?;
                 }
                 for (guard, reason) in refused.iter().filter(|_| args.list) {
                     refusals.push(&ListedRefusal::of(path, *guard, reason))?;
@@ -96,7 +98,7 @@ fn review<'b>(
             }
             BatchItem::Failed(error) => {
                 if is_json {
-                    session.json(&Trouble::of(path, None, &error))?;
+                    session.json(&LeftOutReport::failed(path, &error))?;
                 }
                 report(summary.failed, &error, session);
             }
@@ -110,7 +112,7 @@ fn carry_out(plan: BatchPlan<'_>, vault: &Vault, args: &Args, session: &mut Sess
     let summary: BatchSummary = plan.summary().clone();
     let planned = summary.planned;
     let to = format!("patch {}", count(planned, "module"));
-    let confirmed = confirmed(plan, &to, "-n", args.confirm.as_deref(), session)?;
+    let confirmed = confirmed(plan, &to, "-n", args.change.confirm.as_deref(), session)?;
     let mut writer = recover::writer_of_new(vault, session)?;
     let progress = Progress::new("module", planned);
     let (mut written, mut unwritten, mut lines) = (0, 0, None);
@@ -122,8 +124,8 @@ fn carry_out(plan: BatchPlan<'_>, vault: &Vault, args: &Args, session: &mut Sess
                 written += 1;
                 let (first, _) = lines.unwrap_or((entry.seq, entry.seq));
                 lines = Some((first, entry.seq));
-                if let (true, Ok(()), Some(change)) = (args.json, &printed, &entry.change) {
-                    printed = session.json(&AppliedShown::of(change, entry.seq));
+                if let (true, Ok(()), Some(change)) = (args.change.json, &printed, &entry.change) {
+                    printed = session.json(&PatchReport::of(change, entry.seq));
                 }
             }
             Ok(None) => {}
@@ -138,13 +140,7 @@ fn carry_out(plan: BatchPlan<'_>, vault: &Vault, args: &Args, session: &mut Sess
         session.complain(&error);
         let left = planned - outcome.reached;
         unwritten += left;
-        let left = count(left, "module");
-        match error.kind() {
-            ErrorKind::NeedsRecovery => {
-                session.remark(format_args!("{left} may be patched or not, or were not reached"))
-            }
-            _ => session.remark(format_args!("{left} not patched, and as before")),
-        }
+        output::remark_left(left, "patched", &error, session);
     }
     if printed.is_err() {
         session.remark(format_args!("{} patched all the same; kmodlab log shows them", count(written, "module")));
@@ -153,7 +149,7 @@ fn carry_out(plan: BatchPlan<'_>, vault: &Vault, args: &Args, session: &mut Sess
     if unwritten > REPORTED && outcome.reached == planned {
         session.remark(format_args!("and {} more that were not patched", digits(unwritten - REPORTED)));
     }
-    if !args.json {
+    if !args.change.json {
         let patched = session.paint(Paint::Good, "patched");
         writeln!(session.out, "{patched}  {}", count(written, "module"))?;
         if let Some((first, last)) = lines {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -184,15 +184,7 @@ impl RequestArgs {
             (ModversionsArg::Rewrite, None) => {
                 Err(Error::new(ErrorKind::Usage, "--modversions rewrite needs the CRCs of a kernel; name it with --to"))
             }
-            (ModversionsArg::Rewrite, Some(kernel)) => {
-                let crcs = kernel.facts.crcs();
-                if crcs.is_empty() {
-                    return Err(Error::new(ErrorKind::NotFound, "no symbol CRC of that kernel is known").hint(
-                        "an image, a package or Module.symvers has them, if the kernel was built with CONFIG_MODVERSIONS",
-                    ));
-                }
-                Ok(Modversions::Rewrite(Arc::new(crcs)))
-            }
+            (ModversionsArg::Rewrite, Some(kernel)) => Modversions::of_kernel(kernel),
         }
     }
 
@@ -207,8 +199,7 @@ impl RequestArgs {
 
     fn signer(&self) -> Result<Option<Signer>> {
         let (Some(key), Some(certificate)) = (&self.sign_key, &self.sign_cert) else { return Ok(None) };
-        let read = |path: &Path| Ok::<_, Error>(file::read(path)?.bytes().to_vec());
-        let signer = Signer::from_pem(&read(key)?, &read(certificate)?)?;
+        let signer = Signer::from_pem(file::read(key)?.bytes(), file::read(certificate)?.bytes())?;
         Ok(Some(signer.with_digest(match self.sign_hash {
             HashArg::Sha256 => Digest::Sha256,
             HashArg::Sha384 => Digest::Sha384,

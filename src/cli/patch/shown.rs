@@ -1,17 +1,13 @@
-//! A plan, for people and as JSON.
-
-use serde::Serialize;
+//! A plan, for people.
 
 use crate::change::{Proposal, Review};
 use crate::cli::output::{self, Failure, Paint, Session, count};
-use crate::cli::{hexview, words};
-use crate::digest::Sha256;
+use crate::cli::words;
 use crate::edit::Edit;
 use crate::guard::{Reason, Ruling};
 use crate::module::container::Container;
-use crate::patch::{Mode, Modversions, NewVermagic, Request, Signature, Versioned};
-use crate::predict::{self, LoaderStep, StepResult, Verdict};
-use crate::vault::record::FileChange;
+use crate::patch::{Mode, Modversions, NewVermagic, Request, Signature};
+use crate::predict::{self, LoaderStep, StepResult};
 
 /// How many names of a list are shown.
 const NAMES: usize = 5;
@@ -230,141 +226,5 @@ fn print_edit(edit: &Edit, session: &mut Session<'_>) -> Result<(), Failure> {
         (_, new) => format!("{size} at the end become {}", count(new, "byte")),
     };
     writeln!(session.out, "  edit        at byte {}: {what}", edit.offset)?;
-    hexview::print_sides(session, "    ", edit.offset, (&edit.old, &edit.new), ROWS)
-}
-
-/// A plan as JSON.
-#[derive(Serialize)]
-pub(super) struct PlanShown<'p> {
-    schema_version: u32,
-    module: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    digest: Sha256,
-    mode: Mode,
-    signature: Signature,
-    modversions: &'static str,
-    /// What the symbol versions come to; none if they stay.
-    versioned: Option<&'p Versioned>,
-    drop_btf: bool,
-    mark: Option<&'p str>,
-    container: Container,
-    grows: bool,
-    in_place: bool,
-    before: Sha256,
-    after: Sha256,
-    edits: &'p [Edit],
-    /// What the kernel answers before and after, if one was named.
-    verdicts: Option<[ShownVerdict<'p>; 2]>,
-    guards: Vec<ShownGuard>,
-    notes: &'p [String],
-}
-
-#[derive(Serialize)]
-struct ShownVerdict<'p> {
-    verdict: predict::Decision,
-    errno: Option<i32>,
-    dmesg: &'p [String],
-    taint: Option<&'p str>,
-    stage: Option<&'static str>,
-    findings: &'p [predict::Finding],
-}
-
-impl<'p> ShownVerdict<'p> {
-    fn of(verdict: &'p Verdict) -> ShownVerdict<'p> {
-        ShownVerdict {
-            verdict: verdict.answer,
-            errno: verdict.errno,
-            dmesg: &verdict.dmesg,
-            taint: verdict.taint.as_deref(),
-            stage: verdict.stage.map(predict::LoaderStep::name),
-            findings: &verdict.findings,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ShownGuard {
-    name: &'static str,
-    result: Ruling,
-    #[serde(rename = "override")]
-    overridden_by: Option<&'static str>,
-    why: String,
-}
-
-impl<'p> PlanShown<'p> {
-    pub(super) fn of(review: &'p Review<'_>, given: Option<&str>) -> PlanShown<'p> {
-        let (proposal, plan) = (review.proposal(), review.proposal().plan());
-        let guards = review.answers_with(given).into_iter().map(|answer| ShownGuard {
-            name: answer.guard.name(),
-            result: answer.ruling,
-            overridden_by: words::override_of(answer.guard),
-            why: words::why(&answer),
-        });
-        PlanShown {
-            schema_version: 1,
-            module: output::path_text(proposal.path()).into_owned(),
-            path_hex: output::path_hex(proposal.path()),
-            digest: proposal.digest(),
-            mode: plan.mode,
-            signature: plan.signature,
-            modversions: plan.modversions,
-            versioned: plan.versioned.as_ref(),
-            drop_btf: plan.drop_btf,
-            mark: plan.mark.as_deref(),
-            container: plan.container,
-            grows: plan.grows,
-            in_place: plan.is_in_place(),
-            before: plan.before,
-            after: plan.after,
-            edits: &plan.edits,
-            verdicts: proposal.verdicts().map(|verdicts| verdicts.each_ref().map(ShownVerdict::of)),
-            guards: guards.collect(),
-            notes: &plan.notes,
-        }
-    }
-}
-
-/// An applied plan as JSON.
-#[derive(Serialize)]
-pub(super) struct AppliedShown {
-    schema_version: u32,
-    module: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    digest: Option<Sha256>,
-    before: Sha256,
-    after: Sha256,
-    /// The number of the journal's line; none if nothing had to be written.
-    journal: Option<u64>,
-}
-
-impl AppliedShown {
-    /// A module that has the wanted contents already.
-    pub(super) fn of_unchanged(proposal: &Proposal<'_>) -> AppliedShown {
-        AppliedShown {
-            schema_version: 1,
-            module: output::path_text(proposal.path()).into_owned(),
-            path_hex: output::path_hex(proposal.path()),
-            digest: Some(proposal.digest()),
-            before: proposal.plan().before,
-            after: proposal.plan().after,
-            journal: None,
-        }
-    }
-
-    /// A change that the journal has in this line.
-    pub(super) fn of(change: &FileChange, line: u64) -> AppliedShown {
-        AppliedShown {
-            schema_version: 1,
-            module: output::path_text(&change.path).into_owned(),
-            path_hex: output::path_hex(&change.path),
-            digest: change.plan,
-            before: change.before,
-            after: change.after,
-            journal: Some(line),
-        }
-    }
+    output::print_sides(session, "    ", edit.offset, (&edit.old, &edit.new), ROWS)
 }

@@ -1,18 +1,17 @@
-//! The plan of a batch, for people and as JSON.
+//! The plan of a batch, for people.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
-use crate::change::{BatchSummary, PatchClass, ShortVerdict, SignatureChange, VermagicChange, WriteMode};
+use crate::change::{
+    BatchSummary, ListedRefusal, PatchClass, ShortVerdict, SignatureChange, VermagicChange, WriteMode,
+};
 use crate::cli::output::{self, Failure, Paint, Session, count, grouped};
 use crate::cli::patch::shown;
 use crate::cli::status::Status;
 use crate::cli::words;
 use crate::digest::Sha256;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::escape;
-use crate::guard::{Guard, Reason};
 use crate::patch::Request;
 use crate::spill::Spool;
 
@@ -163,37 +162,6 @@ pub(super) fn digits(number: usize) -> String {
     grouped(number as u64)
 }
 
-/// A module that is not in the plan, as JSON.
-#[derive(Serialize)]
-pub(super) struct Trouble {
-    schema_version: u32,
-    module: String,
-    /// The path's bytes in hexadecimal, where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    /// The first guard that refuses it; none for any other error.
-    guard: Option<&'static str>,
-    error: String,
-    /// All guards that refuse it, if there are several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    guards: Vec<&'static str>,
-}
-
-/// A refusal of one module, as it is kept until all modules are reviewed.
-#[derive(Serialize, Deserialize)]
-pub(super) struct ListedRefusal {
-    guard: String,
-    module: String,
-    why: String,
-}
-
-impl ListedRefusal {
-    pub(super) fn of(path: &Path, guard: Guard, reason: &Reason) -> ListedRefusal {
-        let why = escape::for_eyes(&reason.to_string());
-        ListedRefusal { guard: guard.name().to_owned(), module: output::path(path), why }
-    }
-}
-
 /// Prints the modules that each guard refuses, in the order of [`report_refusals`].
 pub(super) fn list(
     summary: &BatchSummary,
@@ -213,53 +181,6 @@ pub(super) fn list(
     Ok(())
 }
 
-impl Trouble {
-    /// The refusal by several guards, the first of which gives the error.
-    pub(super) fn refused(path: &Path, refusals: &[(Guard, Reason)]) -> Trouble {
-        let first = refusals.first().map(|(guard, reason)| (*guard, words::refusal(*guard, reason)));
-        let (guard, error) = first.unzip();
-        let error = error.unwrap_or_else(|| Error::new(ErrorKind::Guard, "refused"));
-        let guards = refusals.iter().map(|(guard, _)| guard.name()).filter(|_| refusals.len() > 1).collect();
-        Trouble { guards, ..Trouble::of(path, guard, &error) }
-    }
-
-    pub(super) fn of(path: &Path, guard: Option<Guard>, error: &Error) -> Trouble {
-        Trouble {
-            schema_version: 1,
-            module: output::path_text(path).into_owned(),
-            path_hex: output::path_hex(path),
-            guard: guard.map(Guard::name),
-            error: error.what().to_owned(),
-            guards: Vec::new(),
-        }
-    }
-}
-
-/// The plan of all as JSON: the last line, after a line for each module.
-#[derive(Serialize)]
-pub(super) struct SummaryShown {
-    schema_version: u32,
-    /// What `--confirm` takes.
-    digest: Sha256,
-    modules: usize,
-    as_wished: usize,
-    refused: usize,
-    failed: usize,
-}
-
-impl SummaryShown {
-    pub(super) fn of(summary: &BatchSummary, digest: Sha256) -> SummaryShown {
-        SummaryShown {
-            schema_version: 1,
-            digest,
-            modules: summary.planned,
-            as_wished: summary.as_requested,
-            refused: summary.refused,
-            failed: summary.failed,
-        }
-    }
-}
-
 /// The error of a module that can't be patched, as one line for several.
 pub(super) fn report(number: usize, error: &Error, session: &mut Session<'_>) {
     if number <= REPORTED {
@@ -274,6 +195,7 @@ mod tests {
     use super::*;
     use crate::change::RefusalGroup;
     use crate::digest::sha256;
+    use crate::guard::Guard;
     use crate::patch::{NewVermagic, Signature};
 
     #[test]

@@ -4,14 +4,13 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use crate::against::{ComparedModule, RelationToOriginal};
-use crate::change::{Confirmable, FilePlan, OriginalSource, RestoreFrom, RestoreFromReport};
+use crate::change::{Confirmable, FilePlan, OriginalSource, RestoreFrom, RestoreReport};
 use crate::cli::confirmation::confirmed;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses, count};
 use crate::cli::status::Status;
 use crate::cli::{against, recover};
 use crate::digest::Sha256;
-use crate::error::ErrorKind;
 use crate::kernel::KernelName;
 use crate::vault::Vault;
 
@@ -88,7 +87,7 @@ pub(super) fn run(args: &RestoreFromArguments<'_>, session: &mut Session<'_>) ->
                 let change = entry.as_ref().and_then(|entry| entry.change.as_ref());
                 if let (Ok(()), Some(change)) = (&printed, change) {
                     printed = match args.json {
-                        true => session.json(&RestoreFromReport::of_done(path, change, entry.as_ref().map(|e| e.seq))),
+                        true => session.json(&RestoreReport::of_done_from(path, change, entry.as_ref().map(|e| e.seq))),
                         false => {
                             let restored = session.paint(Paint::Good, "restored");
                             let lines = format!("{restored}  {}\n  now     {}", output::path(path), change.after);
@@ -108,13 +107,8 @@ pub(super) fn run(args: &RestoreFromArguments<'_>, session: &mut Session<'_>) ->
     if let Err(error) = ended {
         session.complain(&error);
         statuses.add(Status::of(&error));
-        let left = count(planned - reached, "module");
-        match error.kind() {
-            _ if planned == 1 => {}
-            ErrorKind::NeedsRecovery => {
-                session.remark(format_args!("{left} may be restored or not, or were not reached"))
-            }
-            _ => session.remark(format_args!("{left} not restored, and as before")),
+        if planned > 1 {
+            output::remark_left(planned - reached, "restored", &error, session);
         }
     }
     printed?;
@@ -141,14 +135,14 @@ fn show(
     } else if relation == RelationToOriginal::Original {
         statuses.add(Status::Done);
         match args.json {
-            true => session.json(&RestoreFromReport::of_plan(file, digest))?,
+            true => session.json(&RestoreReport::of_plan_from(file, digest))?,
             false => writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?,
         }
     } else if args.dry_run {
         statuses.add(Status::Done);
     }
     match (is_shown, args.json, file.write) {
-        (true, true, _) => session.json(&RestoreFromReport::of_plan(file, digest))?,
+        (true, true, _) => session.json(&RestoreReport::of_plan_from(file, digest))?,
         (true, false, Some([before, after])) => {
             let would = session.paint(Paint::Good, "would be restored");
             writeln!(session.out, "{}: {}, {would}", output::path(path), relation.name())?;

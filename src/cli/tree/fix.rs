@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use serde::Serialize;
 use similar::TextDiff;
 
 use crate::buildtree::advising::edits::FileEdit;
@@ -13,7 +12,7 @@ use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::recover;
 use crate::cli::status::Status;
 use crate::cli::tree::arguments::Args;
-use crate::digest::{Sha256, sha256};
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::escape::for_eyes;
 use crate::vault::target;
@@ -26,36 +25,6 @@ fn diff(file: &FileEdit) -> String {
     TextDiff::from_lines(before.as_ref(), after.as_ref()).unified_diff().context_radius(1).to_string()
 }
 
-/// The edits as JSON.
-#[derive(Serialize)]
-struct FixShown {
-    schema_version: u32,
-    done: bool,
-    digest: Sha256,
-    files: Vec<FileShown>,
-    /// How many changes are left that no edit of text makes.
-    left: usize,
-}
-
-#[derive(Serialize)]
-struct FileShown {
-    path: String,
-    before: Sha256,
-    after: Sha256,
-    /// The change, as a unified diff.
-    diff: String,
-}
-
-impl FixShown {
-    fn of(files: &[FileEdit], digest: Sha256, done: bool, left: usize) -> FixShown {
-        let file = |edited: &FileEdit| {
-            let (before, after) = (sha256(&edited.before), sha256(&edited.after));
-            FileShown { path: output::path_text(&edited.path).into_owned(), before, after, diff: diff(edited) }
-        };
-        FixShown { schema_version: 1, done, digest, files: files.iter().map(file).collect(), left }
-    }
-}
-
 pub(super) fn run(report: &TreeReport, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let vault = session.vault_with(&args.message)?;
     let fix = TreeFix::review(report, &session.machine(&vault))?;
@@ -63,7 +32,7 @@ pub(super) fn run(report: &TreeReport, args: &Args, session: &mut Session<'_>) -
         return nothing(report, &fix, args, session);
     }
     if args.json && args.dry_run {
-        session.json(&FixShown::of(fix.files(), fix.digest(), false, fix.remaining()))?;
+        session.json(&fix.report(diff))?;
         return Ok(Status::Done);
     }
     if args.dry_run || (args.confirm.is_none() && session.may_ask) {
@@ -78,7 +47,7 @@ pub(super) fn run(report: &TreeReport, args: &Args, session: &mut Session<'_>) -
     let failed: Vec<&Error> = fixed.outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
     failed.iter().for_each(|error| session.complain(error));
     if args.json {
-        session.json(&FixShown::of(&fixed.files, fixed.digest, failed.is_empty(), fixed.remaining))?;
+        session.json(&fixed.report(diff))?;
     } else {
         for (file, _) in fixed.files.iter().zip(&fixed.outcomes).filter(|(_, outcome)| outcome.is_ok()) {
             let before = sha256(&file.before);
@@ -134,7 +103,7 @@ fn show(report: &TreeReport, fix: &TreeFix, is_whole: bool, session: &mut Sessio
 fn nothing(report: &TreeReport, fix: &TreeFix, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
     let status = if report.matches { Status::Done } else { Status::Negative };
     if args.json {
-        session.json(&FixShown::of(&[], fix.digest(), false, fix.remaining()))?;
+        session.json(&fix.report(diff))?;
         return Ok(status);
     }
     let why = match (fix.remaining(), &report.impossible) {

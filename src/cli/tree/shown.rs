@@ -6,7 +6,7 @@ use crate::buildtree::advising::abi_options::{AbiDifference, AbiEffectKind, Dete
 use crate::buildtree::advising::commands::BuildCommand;
 use crate::buildtree::advising::distribution::NO_DISTRIBUTION;
 use crate::buildtree::advising::fix::TreeChange;
-use crate::buildtree::evaluating::prediction::{TracedToken, VermagicPrediction};
+use crate::buildtree::evaluating::prediction::VermagicPrediction;
 use crate::buildtree::file_line::FileLine;
 use crate::buildtree::reading::layout::TreeKind;
 use crate::buildtree::reading::options::StaleOption;
@@ -91,28 +91,11 @@ fn tree_itself(summary: &TreeSummary, page: &mut Page<'_, '_>) -> Result<(), Fai
     if layout.is_split() {
         page.row("source", &output::path(&layout.source.value))?;
     }
-    let (current, rebuilt) = (&summary.current, &summary.rebuilt);
-    prediction("current", current, &current.tokens, page)?;
-    if rebuilt.vermagic != current.vermagic || current.vermagic.is_none() {
-        // What both have in common is printed once.
-        let is_new =
-            |token: &&TracedToken| !current.tokens.iter().any(|old| (old.kind, &old.text) == (token.kind, &token.text));
-        let tokens: Vec<TracedToken> = rebuilt.tokens.iter().filter(is_new).cloned().collect();
-        let unknown = rebuilt.unknown.iter().filter(|why| !current.unknown.contains(why)).cloned().collect();
-        let rebuilt = VermagicPrediction { vermagic: rebuilt.vermagic.clone(), unknown, ..Default::default() };
-        if rebuilt.vermagic.is_some() || !rebuilt.unknown.is_empty() || !tokens.is_empty() {
-            prediction("rebuilt", &rebuilt, &tokens, page)?;
-        }
-    }
-    Ok(())
+    prediction("current", &summary.current, page)?;
+    summary.news_of_rebuilt().map_or(Ok(()), |rebuilt| prediction("rebuilt", &rebuilt, page))
 }
 
-fn prediction(
-    label: &str,
-    prediction: &VermagicPrediction,
-    tokens: &[TracedToken],
-    page: &mut Page<'_, '_>,
-) -> Result<(), Failure> {
+fn prediction(label: &str, prediction: &VermagicPrediction, page: &mut Page<'_, '_>) -> Result<(), Failure> {
     match &prediction.vermagic {
         Some(vermagic) => page.heading(label, &output::vermagic(vermagic.as_bytes()))?,
         None => {
@@ -120,7 +103,7 @@ fn prediction(
             page.heading(label, &unknown)?;
         }
     }
-    for token in tokens {
+    for token in &prediction.tokens {
         let mut sources = token.sources.iter().map(|source| {
             let decided = source.decided.as_ref().map(|at| format!(" at {}", page.line(at))).unwrap_or_default();
             let what = source.what.as_ref().map(|what| format!(" ({}{decided})", for_eyes(what))).unwrap_or_default();

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use crate::change::{Confirmable, Forget, forget_paths, forgettable_path};
-use crate::cli::confirmation::confirmed;
+use crate::cli::confirmation::ChangeArgs;
 use crate::cli::output::{self, Failure, Paint, Session, count};
 use crate::cli::recover;
-use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 use crate::vault::Vault;
 
@@ -15,22 +14,13 @@ pub(super) struct Args {
     /// Paths at which a patched module was, whether or not they exist
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Print what would be forgotten, and the digest; change nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Forget exactly the paths with this digest, which -n printed
-    #[arg(long, value_name = "DIGEST")]
-    confirm: Option<String>,
     #[command(flatten)]
-    pub(super) message: MessageArg,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    pub(super) change: ChangeArgs,
 }
 
 /// Forgets all paths that are named, or none.
 pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let mut writer = match args.dry_run || !vault.is_there() {
+    let mut writer = match args.change.dry_run || !vault.is_there() {
         true => None,
         false => Some(recover::writer_of_new(vault, session)?),
     };
@@ -40,16 +30,12 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
     let forget = Forget::plan(vault, &args.paths)?;
     let paths = count(forget.count(), "path");
     let report = forget.report(true);
-    if args.json && args.dry_run {
-        session.json(&forget.report(false))?;
-    } else if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        print(&forget, &paths, session)?;
-    }
-    let Some(writer) = writer.as_mut().filter(|_| !args.dry_run) else { return Ok(Status::Done) };
+    args.change.show(&forget.report(false), session, |session| print(&forget, &paths, session))?;
+    let Some(writer) = writer.as_mut().filter(|_| !args.change.dry_run) else { return Ok(Status::Done) };
     let to = if forget.count() == 1 { "forget this path" } else { "forget these paths" };
-    let confirmed = confirmed(forget, to, "vault forget -n", args.confirm.as_deref(), session)?;
+    let confirmed = args.change.confirmed(forget, to, "vault forget -n", session)?;
     forget_paths(confirmed, writer)?;
-    match args.json {
+    match args.change.json {
         true => session.json(&report)?,
         false => writeln!(session.out, "{} {paths}", session.paint(Paint::Good, "forgot"))?,
     }

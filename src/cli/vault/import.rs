@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use crate::change::{self, Import, ImportReport};
-use crate::cli::confirmation::confirmed;
+use crate::cli::confirmation::ChangeArgs;
 use crate::cli::output::{Failure, Paint, Progress, Session, count};
 use crate::cli::recover;
-use crate::cli::run::MessageArg;
 use crate::cli::status::Status;
 use crate::error::Result;
 use crate::vault::{Vault, signature};
@@ -22,17 +21,8 @@ pub(super) struct Args {
     /// Only if FILE.sig is a signature by one of these SSH keys: an allowed_signers file (ssh-keygen(1)), or a public key
     #[arg(long, value_name = "KEYS")]
     verify: Option<PathBuf>,
-    /// Verify the file, print what would be imported, and the digest; change nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Import exactly what has this digest, which -n printed
-    #[arg(long, value_name = "DIGEST")]
-    confirm: Option<String>,
     #[command(flatten)]
-    pub(super) message: MessageArg,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    pub(super) change: ChangeArgs,
 }
 
 pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -40,7 +30,7 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
         let progress = Progress::of("file", || None);
         Import::plan(vault, &args.file, session.max_size, args.backups_only, || progress.step())
     };
-    let writer = match args.dry_run || !vault.is_there() {
+    let writer = match args.change.dry_run || !vault.is_there() {
         true => None,
         false => Some(recover::writer(vault, session)?),
     };
@@ -49,15 +39,11 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
     if let Some(signer) = signer {
         import.must_be_signed(signer)?;
     }
-    let report = import.report(!args.dry_run);
-    if args.json && args.dry_run {
-        session.json(&report)?;
-    } else if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        print(&report, session)?;
-    }
-    if args.dry_run || import.is_done() {
+    let report = import.report(!args.change.dry_run);
+    args.change.show(&report, session, |session| print(&report, session))?;
+    if args.change.dry_run || import.is_done() {
         writer.as_ref().map_or(Ok(()), |writer| writer.flush_journal())?;
-        match (args.json, args.dry_run) {
+        match (args.change.json, args.change.dry_run) {
             (true, true) => {}
             (true, false) => session.json(&import.report(false))?,
             (false, _) if import.is_done() => writeln!(session.out, "nothing is left to import")?,
@@ -66,7 +52,7 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
         return Ok(Status::Done);
     }
     let to = format!("import {}", what(&report));
-    let confirmed = confirmed(import, &to, "vault import -n", args.confirm.as_deref(), session)?;
+    let confirmed = args.change.confirmed(import, &to, "vault import -n", session)?;
     let progress = Progress::new("backup", report.backups.len() + report.backups_here);
     let mut writer = match writer {
         Some(writer) => writer,
@@ -74,11 +60,11 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
     };
     change::import(confirmed, &mut writer, || progress.step())?;
     drop(progress);
-    match args.json {
+    match args.change.json {
         true => session.json(&report)?,
         false => writeln!(session.out, "{} {}", session.paint(Paint::Good, "imported"), what(&report))?,
     }
-    for sha in report.repaired.iter().filter(|_| !args.json) {
+    for sha in report.repaired.iter().filter(|_| !args.change.json) {
         writeln!(session.out, "  repaired  {sha}")?;
     }
     Ok(Status::Done)

@@ -1,7 +1,7 @@
 //! `vault repair`: a new part of a damaged journal begins, and names the damage.
 
 use crate::change::{Confirmable, Repair, repair_journal};
-use crate::cli::confirmation::confirmed;
+use crate::cli::confirmation::ChangeArgs;
 use crate::cli::output::{Failure, Paint, Session};
 use crate::cli::status::Status;
 use crate::cli::{known, recover};
@@ -9,15 +9,8 @@ use crate::vault::Vault;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Print what is wrong, and the digest; change nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Repair exactly the damage with this digest, which -n printed
-    #[arg(long, value_name = "DIGEST")]
-    confirm: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
 }
 
 pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
@@ -25,28 +18,19 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
     let mut writer = if vault.is_there() { Some(recover::writer(vault, session)?) } else { None };
     let repair = writer.as_ref().map(Repair::plan).transpose()?.flatten();
     let (Some(repair), Some(writer)) = (repair, writer.as_mut()) else {
-        if !args.json {
+        if !args.change.json {
             writeln!(session.out, "the journal is whole; nothing to repair")?;
         }
         return Ok(Status::Done);
     };
     let report = repair.report(true);
-    if args.json && args.dry_run {
-        session.json(&repair.report(false))?;
-    } else if args.dry_run || (session.may_ask && args.confirm.is_none()) {
-        for damage in repair.damage() {
-            writeln!(session.out, "{}", known::damage_text(damage))?;
-        }
-        let part = repair.part();
-        writeln!(session.out, "the journal so far would stay as {part}; a new part would begin, and name this damage")?;
-        writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, repair.digest()))?;
-    }
-    if args.dry_run {
+    args.change.show(&repair.report(false), session, |session| print(&repair, session))?;
+    if args.change.dry_run {
         return Ok(Status::Negative);
     }
-    let confirmed = confirmed(repair, "repair the journal", "vault repair -n", args.confirm.as_deref(), session)?;
+    let confirmed = args.change.confirmed(repair, "repair the journal", "vault repair -n", session)?;
     let entry = repair_journal(confirmed, writer)?;
-    match args.json {
+    match args.change.json {
         true => session.json(&report)?,
         false => {
             let done = session.paint(Paint::Good, "repaired");
@@ -58,4 +42,14 @@ pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Resu
         }
     }
     Ok(Status::Done)
+}
+
+fn print(repair: &Repair, session: &mut Session<'_>) -> Result<(), Failure> {
+    for damage in repair.damage() {
+        writeln!(session.out, "{}", known::damage_text(damage))?;
+    }
+    let part = repair.part();
+    writeln!(session.out, "the journal so far would stay as {part}; a new part would begin, and name this damage")?;
+    writeln!(session.out, "  digest  {}", session.paint(Paint::Strong, repair.digest()))?;
+    Ok(())
 }

@@ -107,6 +107,28 @@ fn no_files_import_each_other_in_a_cycle() {
     assert!(shown.is_empty(), "{} cycles:\n\n{}", shown.len(), shown.join("\n"));
 }
 
+/// The most lines of the program's layer: it parses arguments and prints, and nothing else.
+const MOST_LINES_OF_CLI: usize = 7_000;
+
+/// Reports are types of the library, so that a program can serialise them too.
+#[test]
+fn the_program_only_parses_and_prints() {
+    let files = source::files_below(&src().join("cli"), Path::new(""));
+    let texts: Vec<String> =
+        files.iter().map(|file| std::fs::read_to_string(src().join("cli").join(file)).unwrap()).collect();
+    let lines: usize = texts.iter().map(|text| text.lines().count()).sum();
+    println!("{lines} lines in {} files", files.len());
+    assert!(texts.len() > 30, "only {} files found: does this test still read them?", texts.len());
+    assert!(lines < MOST_LINES_OF_CLI, "{lines} lines: move into the library what neither parses nor prints");
+    let serialised: Vec<_> = files
+        .iter()
+        .zip(&texts)
+        .filter(|(_, text)| text.lines().any(|line| line.trim().starts_with("#[derive(") && line.contains("Serialize")))
+        .map(|(file, _)| file)
+        .collect();
+    assert!(serialised.is_empty(), "types that are serialised: {serialised:?}");
+}
+
 #[test]
 fn unsafe_code_is_in_few_files() {
     let is_unsafe =

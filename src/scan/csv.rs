@@ -4,14 +4,15 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::cli::words;
+use crate::error::Error;
 use crate::escape::bytes_for_eyes;
 use crate::module::elf::{self, Endian};
 use crate::module::versions::VersionsFormat;
-use crate::scan::{InspectedModule, JournalState, ScannedModule};
+use crate::scan::journal::JournalState;
+use crate::scan::record::{InspectedModule, ScannedModule};
 
 /// The names of the columns, in one line.
-pub(super) const HEADER: &str = "path,package,name,container,stored_size,size,class,endian,machine,vermagic,vermagics,\
+pub const CSV_HEADER: &str = "path,package,name,container,stored_size,size,class,endian,machine,vermagic,vermagics,\
 visible,symbol_versions,symbol_versions_visible,btf,signed,signer,mark,journal,unclaimed,error";
 
 /// The text of a field. Control characters are escaped as on a terminal, so a record is always one line; the backslash is
@@ -20,8 +21,12 @@ fn escaped(text: &[u8]) -> String {
     bytes_for_eyes(&text.split(|byte| *byte == b'\\').collect::<Vec<_>>().join(br"\\".as_slice()))
 }
 
-/// Appends the line of a module.
-pub(super) fn write(module: &ScannedModule<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+/// Appends the line of a module. `words` puts an error into words, without the path.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_csv(module: &ScannedModule<'_>, words: impl Fn(&Error) -> String, out: &mut impl Write) -> io::Result<()> {
     let text = |bytes: Option<&[u8]>| bytes.map(escaped).unwrap_or_default();
     let path = |path: &Path| escaped(path.as_os_str().as_bytes());
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
@@ -49,8 +54,8 @@ pub(super) fn write(module: &ScannedModule<'_>, out: &mut Vec<u8>) -> io::Result
             String::new(),
         ]),
         Err(error) => {
-            fields.resize(HEADER.split(',').count() - 1, String::new());
-            fields.push(escaped(words::error_without_path(error).as_bytes()));
+            fields.resize(CSV_HEADER.split(',').count() - 1, String::new());
+            fields.push(escaped(words(error).as_bytes()));
         }
     }
     let fields: Vec<String> = fields.into_iter().map(quoted).collect();
@@ -87,7 +92,7 @@ fn quoted(field: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, ErrorKind};
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_field_is_quoted_where_necessary_and_never_a_formula() {
@@ -106,12 +111,12 @@ mod tests {
 
     #[test]
     fn an_unreadable_module_is_one_line_with_all_columns() {
-        let error = Error::new(ErrorKind::Malformed, "two\nlines").hint("a, b");
+        let error = Error::new(ErrorKind::Malformed, "two\nlines; a, b");
         let module = ScannedModule { package: None, path: Path::new("x\x1b.ko"), inspected: Err(&error) };
         let mut out = Vec::new();
-        write(&module, &mut out).unwrap();
+        write_csv(&module, |error| error.what().to_owned(), &mut out).unwrap();
         let line = String::from_utf8(out).unwrap();
         assert_eq!(line, format!("x\\x1b.ko{}\"two\\nlines; a, b\"\n", ",".repeat(20)));
-        assert_eq!(HEADER.matches(',').count(), 20);
+        assert_eq!(CSV_HEADER.matches(',').count(), 20);
     }
 }
