@@ -65,6 +65,22 @@ pub fn compare(seen: &Observed, prediction: &TrialPrediction) -> (Agreement, Str
     disagree(format!("predicted first line: {ours}; happened: {}", quoted(theirs.first().copied())))
 }
 
+/// Is a refusal predicted, with its errno and all of its log lines, and without a taint?
+pub fn is_plain_refusal(prediction: &TrialPrediction) -> bool {
+    prediction.verdict == Decision::Refused
+        && prediction.errno.is_some()
+        && prediction.undecided.is_empty()
+        && prediction.taint.as_deref().unwrap_or_default().is_empty()
+}
+
+/// Does a trial agree, and did the loader log nothing but the predicted lines?
+pub fn is_as_predicted(seen: &Observed, prediction: &TrialPrediction) -> bool {
+    let (theirs, ours) = (loader_lines(seen), &prediction.dmesg);
+    compare(seen, prediction).0 == Agreement::Agree
+        && theirs.len() == ours.len()
+        && theirs.iter().zip(ours).all(|(theirs, ours)| is_same_line(theirs, ours))
+}
+
 fn name(errno: Option<i32>) -> String {
     errno.map_or("no errno".to_owned(), errno_words)
 }
@@ -263,6 +279,7 @@ mod tests {
             undecided: vec!["symbols".to_owned()],
             ..prediction.clone()
         };
+        assert!(is_plain_refusal(&prediction) && !is_plain_refusal(&open));
         let (agreement, why) = compare(&refused(2, line), &open);
         assert_eq!((agreement, why.contains("undecided steps (symbols)")), (Agreement::Unknown, true), "{why}");
         let (agreement, why) = compare(&refused(8, line), &open);
@@ -275,5 +292,24 @@ mod tests {
             compared(Observed { end: End::Broken("lies".to_owned()), ..refused(8, line) }).0,
             Agreement::Unknown
         );
+    }
+    #[test]
+    fn a_line_more_or_less_is_not_as_predicted() {
+        let lines = ["x: module_layout: kernel tainted.", "x: version magic 'a' should be 'b'"];
+        let prediction = TrialPrediction {
+            verdict: Decision::Refused,
+            errno: Some(8),
+            dmesg: lines.map(str::to_owned).into(),
+            ..example::trial("1").prediction
+        };
+        let seen = |texts: &[&str]| {
+            let log = texts.iter().map(|text| LogLine { phase: Phase::Load, text: (*text).to_owned() }).collect();
+            Observed { log, ..refused(8, "") }
+        };
+        assert!(is_as_predicted(&seen(&lines), &prediction));
+        assert!(is_as_predicted(&seen(&[lines[0], "clocksource: a line of others", lines[1]]), &prediction));
+        assert!(!is_as_predicted(&seen(&lines[..1]), &prediction));
+        assert!(!is_as_predicted(&seen(&[lines[0], lines[1], "x: Unknown symbol y (err -2)"]), &prediction));
+        assert!(!is_as_predicted(&Observed { errno: Some(22), ..seen(&lines) }, &prediction));
     }
 }

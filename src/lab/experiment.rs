@@ -88,7 +88,12 @@ fn run_numbered(
         match &guest {
             Some(Ok(guest)) => {
                 let file = places.get(bytes.as_slice()).cloned().unwrap_or_default();
-                guest.run(&order(prepared, number, file, conditions))
+                let order = order(prepared, number, file, conditions);
+                let prediction = &prepared.prediction;
+                match order.before.is_empty() && agreement::is_plain_refusal(prediction) {
+                    true => guest.run_refusal(&order, |observed| agreement::is_as_predicted(observed, prediction)),
+                    false => guest.run(&order),
+                }
             }
             Some(Err(BootFailure::Qemu(error))) => {
                 Observed { end: End::Qemu(error.to_string()), ..Observed::default() }

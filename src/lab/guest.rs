@@ -3,9 +3,16 @@
 //! The memory of the waiting guest is a file. A clone maps it copy-on-write and receives the rest of the state, a few
 //! hundred kilobytes. So a clone costs a fraction of a boot, and neither taint nor modules nor damage pass from one
 //! trial to the next.
+//!
+//! Nothing of a refused module runs, so a clone whose kernel refused a module as expected, and is in the state of its
+//! boot, takes the next module that is expected to be refused. Only an answer that is the expected one counts there;
+//! every other trial, and every other answer, gets a clone of its own.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
@@ -49,6 +56,9 @@ const SETTLING: Duration = Duration::from_millis(1200);
 
 /// How long to wait for more console output after the guest's last message.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// The most modules that one clone refuses.
+const MOST_REFUSALS: u64 = 100;
 
 /// The guest's memory in addition to its initramfs, in MiB.
 const MEMORY: u64 = 256;
@@ -103,6 +113,8 @@ pub struct Guest {
     pub release: String,
     started: AtomicUsize,
     limits: GuestLimits,
+    /// Clones that have refused modules, by the thread that started them: QEMU ends with it.
+    used: Mutex<HashMap<ThreadId, WaitingGuest>>,
     /// Keeps the folder as long as there may be clones.
     _folder: TemporaryFolder,
 }
@@ -114,6 +126,16 @@ pub enum BootFailure {
     Qemu(Error),
     /// The kernel did not boot up to the agent: the reason, and the end of the console output.
     NoBoot(String, String),
+}
+
+impl BootFailure {
+    /// The record of a trial that was not run because of it.
+    fn observed(self) -> Observed {
+        match self {
+            BootFailure::Qemu(error) => Observed { end: End::Qemu(error.to_string()), ..Observed::default() },
+            BootFailure::NoBoot(why, console) => Observed { end: End::NoBoot(why), console, ..Observed::default() },
+        }
+    }
 }
 
 impl From<Error> for BootFailure {
@@ -209,36 +231,66 @@ impl Guest {
             Isolation::Boot => None,
         };
         let release = up.release;
-        Ok(Guest { parts, state, release, started: AtomicUsize::new(0), limits: settings.limits, _folder: folder })
+        let (started, used) = (AtomicUsize::new(0), Mutex::default());
+        Ok(Guest { parts, state, release, started, limits: settings.limits, used, _folder: folder })
     }
 
     /// Runs one trial in a guest of its own. QEMU ends with the calling thread.
     pub fn run(&self, order: &TrialOrder) -> Observed {
-        let mut observed = Observed::default();
-        let WaitingGuest { mut qemu, own_folder } = match self.fresh() {
-            Ok(fresh) => fresh,
-            Err(BootFailure::Qemu(error)) => {
-                observed.end = End::Qemu(error.to_string());
-                return observed;
-            }
-            Err(BootFailure::NoBoot(why, console)) => {
-                observed.end = End::NoBoot(why);
-                observed.console = console;
-                return observed;
+        self.fresh().map_or_else(BootFailure::observed, |fresh| self.ask(fresh, order).0)
+    }
+
+    /// As [`run`](Guest::run), for a module that is expected to be refused: in a clone whose kernel refused modules before
+    /// and is in the state of its boot, if the calling thread has one. What is observed there counts only if it is what was
+    /// expected; otherwise the trial is run again, in a guest of its own.
+    pub fn run_refusal(&self, order: &TrialOrder, is_expected: impl Fn(&Observed) -> bool) -> Observed {
+        if self.state.is_none() {
+            return self.run(order);
+        }
+        let counts = |observed: &Observed| is_clean_refusal(observed) && is_expected(observed);
+        let keep = |waiting: WaitingGuest| {
+            if waiting.trials < MOST_REFUSALS {
+                self.lock_used().insert(std::thread::current().id(), waiting);
             }
         };
-        let mut hearing = GuestListener { observed, phase: Phase::Boot, trial: order.trial, bytes: 0 };
-        let end = hearing.all(&mut qemu, order, &self.limits);
-        let mut observed = hearing.observed;
+        let used = self.lock_used().remove(&std::thread::current().id());
+        if let Some((observed, Some(waiting))) = used.map(|used| self.ask(used, order))
+            && counts(&observed)
+        {
+            keep(waiting);
+            return observed;
+        }
+        let (observed, waiting) = match self.fresh() {
+            Ok(fresh) => self.ask(fresh, order),
+            Err(failure) => return failure.observed(),
+        };
+        waiting.filter(|_| counts(&observed)).into_iter().for_each(keep);
+        observed
+    }
+
+    /// The number of clones so far, or of boots for trials.
+    pub fn clones(&self) -> usize {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    fn lock_used(&self) -> MutexGuard<'_, HashMap<ThreadId, WaitingGuest>> {
+        self.used.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Runs a trial in this guest; returns the guest too if its kernel is in the state of its boot.
+    fn ask(&self, waiting: WaitingGuest, order: &TrialOrder) -> (Observed, Option<WaitingGuest>) {
+        let WaitingGuest { mut qemu, own_folder, trials, messages } = waiting;
+        let mut listener = GuestListener::new(order.trial, messages);
+        let end = listener.all(&mut qemu, order, trials, &self.limits);
+        let GuestListener { mut observed, is_as_booted, next: messages, .. } = listener;
         if end != End::Done {
             std::thread::sleep(LAST_WORDS);
         }
         observed.end = end;
         let console = qemu.console();
-        drop(qemu);
-        drop(own_folder);
+        let waiting = is_as_booted.then_some(WaitingGuest { qemu, own_folder, trials: trials + 1, messages });
         judge_console(&mut observed, &console);
-        observed
+        (observed, waiting)
     }
 
     /// A guest that waits for its order.
@@ -248,14 +300,14 @@ impl Guest {
             Some(state) => {
                 let mut qemu = Qemu::start(&self.parts, GuestMemory::Copied, &format!("trial-{number}"))?;
                 qemu.restore(state)?;
-                Ok(WaitingGuest { qemu, own_folder: None })
+                Ok(WaitingGuest::new(qemu, None))
             }
             None => {
                 // Concurrent guests need separate memory files.
                 let folder = tempfile::tempdir_in(&self.parts.folder).map_err(|e| Error::io("making a folder", e))?;
                 let parts = QemuSetup { folder: folder.path().to_owned(), ..self.parts.clone() };
                 let up = up(&parts, &format!("trial-{number}"), self.limits.boot, None)?;
-                Ok(WaitingGuest { qemu: up.qemu, own_folder: Some(folder) })
+                Ok(WaitingGuest::new(up.qemu, Some(folder)))
             }
         }
     }
@@ -266,6 +318,17 @@ struct WaitingGuest {
     qemu: Qemu,
     /// The folder of its memory, if that is not shared. It is removed after the trial.
     own_folder: Option<tempfile::TempDir>,
+    /// The number of trials that it has run, which is the number of the next order.
+    trials: u64,
+    /// The number of the agent's next message.
+    messages: u64,
+}
+
+impl WaitingGuest {
+    fn new(qemu: Qemu, own_folder: Option<tempfile::TempDir>) -> WaitingGuest {
+        // Message 0 was the agent's first one, that it is ready.
+        WaitingGuest { qemu, own_folder, trials: 0, messages: 1 }
+    }
 }
 
 /// Boots with hardware acceleration if that works, otherwise without.
@@ -328,18 +391,39 @@ fn up(
     }
 }
 
+/// Did the kernel refuse the module, and was that all that happened?
+fn is_clean_refusal(observed: &Observed) -> bool {
+    observed.end == End::Done
+        && !observed.accepted
+        && observed.errno.is_some_and(|errno| errno != 0)
+        && observed.taint_after == observed.taint_before
+        && observed.missing.is_empty()
+        && observed.state.is_none()
+        && observed.crash.is_none()
+        && observed.warnings.is_empty()
+}
+
 /// Collects the messages of one trial.
 struct GuestListener {
     observed: Observed,
     phase: Phase,
     trial: u32,
     bytes: usize,
+    /// The number of the agent's next message.
+    next: u64,
+    /// Does the agent say that the kernel is in the state of its boot?
+    is_as_booted: bool,
 }
 
 impl GuestListener {
-    /// Sends the order, and receives all messages until the end.
-    fn all(&mut self, qemu: &mut Qemu, order: &TrialOrder, limits: &GuestLimits) -> End {
-        let line = match wire::encode(0, order) {
+    fn new(trial: u32, next: u64) -> GuestListener {
+        let (observed, phase) = (Observed::default(), Phase::Boot);
+        GuestListener { observed, phase, trial, bytes: 0, next, is_as_booted: false }
+    }
+
+    /// Sends the order, which has this number, and receives all messages until the end.
+    fn all(&mut self, qemu: &mut Qemu, order: &TrialOrder, number: u64, limits: &GuestLimits) -> End {
+        let line = match wire::encode(number, order) {
             Ok(line) => line,
             Err(e) => return End::Qemu(e.to_string()),
         };
@@ -347,8 +431,7 @@ impl GuestListener {
             return End::Ended(Phase::Boot);
         }
         let limit = Instant::now() + limits.trial;
-        // Message 0 was the agent's first one, that it is ready.
-        for seq in 1.. {
+        loop {
             let left = limit.saturating_duration_since(Instant::now());
             let line = match qemu.receive(limits.heartbeat.min(left)) {
                 Ok(line) => line,
@@ -359,14 +442,14 @@ impl GuestListener {
             if self.bytes > MOST_BYTES {
                 return End::Broken(format!("more than {MOST_BYTES} bytes of messages"));
             }
-            let heard = wire::decode(seq, &line).and_then(|said| self.hear(said, order));
+            let heard = wire::decode(self.next, &line).and_then(|said| self.hear(said, order));
+            self.next += 1;
             match heard {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
                 Err(why) => return End::Broken(why),
             }
         }
-        End::Done
     }
 
     /// Handles one message; returns how the trial ended, if it did.
@@ -404,8 +487,8 @@ impl GuestListener {
                 // The phase exceeded its time limit, whatever else the agent reports.
                 return Ok(Some(End::Stuck(phase)));
             }
-            AgentMessage::Done { taint } if self.phase >= Phase::Load => {
-                seen.taint_after = taint;
+            AgentMessage::Done { taint, is_as_booted } if self.phase >= Phase::Load => {
+                (seen.taint_after, self.is_as_booted) = (taint, is_as_booted);
                 return Ok(Some(End::Done));
             }
             AgentMessage::Done { .. } => return Ok(Some(End::Ended(self.phase))),

@@ -149,6 +149,9 @@ pub enum AgentMessage {
     Done {
         /// The kernel's taint.
         taint: u64,
+        /// Are taint and modules, with their reference counts, those of the end of the boot?
+        #[serde(default)]
+        is_as_booted: bool,
     },
 }
 

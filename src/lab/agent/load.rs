@@ -33,6 +33,27 @@ pub(super) struct TrialRunner {
     pub(super) worker: GuardedWorker,
     /// The state at the end of the guest's boot.
     pub(super) at_boot: Arc<SystemSnapshot>,
+    /// The loaded modules and the taint at the end of the guest's boot.
+    pub(super) kernel_at_boot: KernelState,
+}
+
+/// What a load changes in a kernel, unless it is refused early: /proc/modules, which has names, sizes, reference counts and
+/// states (proc_modules(5)), and the taint.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct KernelState {
+    modules: Option<Vec<u8>>,
+    taint: u64,
+}
+
+impl KernelState {
+    pub(super) fn look() -> KernelState {
+        KernelState { modules: fs::read("/proc/modules").ok(), taint: taint() }
+    }
+
+    /// Is the kernel still in this state?
+    fn is_now(&self) -> bool {
+        self.modules.is_some() && *self == KernelState::look()
+    }
 }
 
 impl TrialRunner {
@@ -41,7 +62,7 @@ impl TrialRunner {
         self.log.read();
         self.port.say(&AgentMessage::Begin { trial: order.trial })?;
         self.phases(order)?;
-        self.port.say(&AgentMessage::Done { taint: taint() })
+        self.port.say(&AgentMessage::Done { taint: taint(), is_as_booted: self.kernel_at_boot.is_now() })
     }
 
     fn phases(&mut self, order: &TrialOrder) -> Result<(), String> {

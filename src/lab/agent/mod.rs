@@ -20,7 +20,7 @@ use std::sync::Arc;
 use rustix::mount::{MountFlags, mount};
 
 use crate::lab::wire::{AGENT, AgentMessage, TrialOrder};
-use load::TrialRunner;
+use load::{KernelState, TrialRunner};
 use log::KernelLog;
 use port::ResultPort;
 use probe::{SCRATCH, SystemSnapshot};
@@ -62,9 +62,9 @@ fn serve() -> Result<(), String> {
     let (mut port, worker) = (ResultPort::open()?, GuardedWorker::start()?);
     let traces = trace::enable();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-    let at_boot = Arc::new(SystemSnapshot::look());
+    let (at_boot, kernel_at_boot) = (Arc::new(SystemSnapshot::look()), KernelState::look());
     port.say(&AgentMessage::Ready { release, traces })?;
-    let mut hands = TrialRunner { port, log, worker, at_boot };
+    let mut hands = TrialRunner { port, log, worker, at_boot, kernel_at_boot };
     loop {
         let order: TrialOrder = hands.port.hear()?;
         hands.trial(&order)?;

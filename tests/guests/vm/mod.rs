@@ -12,12 +12,12 @@ mod flags;
 mod hostile;
 mod insmod;
 mod kernels;
-
 mod matrix;
 mod own_base;
 mod packing;
 mod parent;
 mod probe;
+mod refusals;
 mod repack;
 mod repackings;
 mod right_way;
