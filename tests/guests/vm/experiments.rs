@@ -1,5 +1,6 @@
-//! Experiments with a deterministic outcome: each has the outcome that its name states, three times out of three, in newly
-//! booted guests each time; and each time its controls, the kernel's own module unforced and forced, are clean.
+//! Experiments with a deterministic outcome: each has the outcome that its name states, each time that it is run in newly booted
+//! guests (once, or as often as `KMODLAB_EXPERIMENTS` says), and each time its controls, the kernel's own module unforced and
+//! forced, are clean.
 //!
 //! The fetched kernels change over time. So each experiment first reads the facts that its outcome follows from in the two
 //! kernels (`premises`): CRCs, the layout of structures, version magic. If a newer kernel no longer has them, the experiment
@@ -15,9 +16,6 @@ use crate::vm::{KMODLAB, alone};
 
 /// The message of a kernel that unlinks an element that was never linked (lib/list_debug.c).
 const CORRUPTION: &str = "list_del corruption";
-
-/// How often each experiment is run.
-const TIMES: usize = 3;
 
 /// Tries modules of one kernel on another; returns the asked trials, in the order of modules and load modes. The controls must
 /// be clean, and all trials must be as predicted.
@@ -72,13 +70,15 @@ fn probed<'s>(seen: &'s Observed, what: &str) -> Option<&'s str> {
     seen.probe.iter().find(|seen| seen.what == what).map(|seen| seen.how.as_str())
 }
 
-/// Runs an experiment three times.
-fn three_times(name: &str, experiment: impl Fn()) {
+/// Runs an experiment as often as it was asked for.
+fn each_time(name: &str, experiment: impl Fn()) {
     let _alone = alone();
-    for time in 1..=TIMES {
+    let times: usize = std::env::var("KMODLAB_EXPERIMENTS").map_or(1, |times| times.parse().unwrap());
+    assert!(times > 0, "KMODLAB_EXPERIMENTS is 0");
+    for time in 1..=times {
         let begun = std::time::Instant::now();
         experiment();
-        println!("{name}: as named, {time} of {TIMES}, {:?}", begun.elapsed());
+        println!("{name}: as named, {time} of {times}, {:?}", begun.elapsed());
     }
 }
 
@@ -87,7 +87,7 @@ fn three_times(name: &str, experiment: impl Fn()) {
 fn refused_a_module_of_another_abi() {
     let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
     let is_another_abi = pair.is_another_abi();
-    three_times("refused", || {
+    each_time("refused", || {
         let modules = ["brd", "dummy", "loop", "veth"];
         for trial in tried(&modules, "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[LoadMode::Original]) {
             if is_another_abi {
@@ -104,7 +104,7 @@ fn refused_a_module_of_another_abi() {
 fn pointless_where_symbol_versions_decide() {
     let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
     let is_another_abi = pair.is_another_abi();
-    three_times("pointless", || {
+    each_time("pointless", || {
         let load_modes = [LoadMode::ForcedVermagic, LoadMode::Patched];
         for trial in tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &load_modes) {
             if is_another_abi {
@@ -120,7 +120,7 @@ fn pointless_where_symbol_versions_decide() {
 fn oops_of_a_module_for_a_realtime_kernel() {
     let kernels =
         ["amd64-6.1-cloud", "amd64-6.1"].map(|kernel| (kernel, Pair::of("amd64-6.1-rt", kernel).bus_is_overwritten()));
-    three_times("oops", || {
+    each_time("oops", || {
         for (kernel, is_hit) in kernels {
             let [trial] = &tried(&["dummy"], "amd64-6.1-rt", kernel, &[LoadMode::Forced])[..] else { panic!() };
             if !is_hit {
@@ -146,7 +146,7 @@ fn oops_of_a_module_for_a_realtime_kernel() {
 fn silent_damage_with_an_old_layout() {
     let pair = Pair::of("amd64-6.1-cloud-old", "amd64-6.1-cloud");
     let is_silent = pair.damage_is_silent();
-    three_times("silent", || {
+    each_time("silent", || {
         let [trial] = &tried(&["dummy"], "amd64-6.1-cloud-old", "amd64-6.1-cloud", &[LoadMode::Forced])[..] else {
             panic!()
         };
@@ -173,7 +173,7 @@ fn no_init_where_the_pointer_is_elsewhere() {
     let [ours, theirs] = pair.places("module", "exit");
     let is_called = pair.premise("exit is at the same place", ours == theirs);
     let is_checked = pair.premise("the kernel checks its lists", pair.kernel.can_say(CORRUPTION));
-    three_times("no init", || {
+    each_time("no init", || {
         let [trial] = &tried(&["dummy"], "amd64-7.2-rt", "amd64-7.2-cloud", &[LoadMode::Patched])[..] else { panic!() };
         let seen = &trial.observed;
         if is_elsewhere {
@@ -202,7 +202,7 @@ fn no_init_where_the_pointer_is_elsewhere() {
 fn plain_refusal_by_version_magic() {
     let pair = Pair::of("amd64-7.3-cloud", "amd64-7.2-cloud");
     let is_compared = pair.vermagic_decides();
-    three_times("plain", || {
+    each_time("plain", || {
         let [trial] = &tried(&["dummy"], "amd64-7.3-cloud", "amd64-7.2-cloud", &[LoadMode::Original])[..] else {
             panic!()
         };
