@@ -41,7 +41,7 @@ pub(super) enum ReportEnd {
 /// complete one.
 pub(super) fn event(line: &str, is_whole: bool) -> Option<ConsoleEvent> {
     // The fast path for nearly all lines.
-    if !line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') {
+    if !line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-' || c == '[') {
         return None;
     }
     if line.starts_with("------------[ cut here ]") {
@@ -99,7 +99,16 @@ fn standstill(line: &str) -> Option<CrashKind> {
     if is_hard && is_watchdogs {
         return Some(CrashKind::HardLockup);
     }
-    let info = line.strip_prefix("rcu: ").unwrap_or(line).strip_prefix("INFO: ")?;
+    let of_rcu = line.strip_prefix("rcu: ").unwrap_or(line);
+    // kernel/rcu/tree_stall.h, kernel/rcu/tree.c since 4.1: "rcu_sched kthread starved for 5252 jiffies!"
+    let is_starved = |(name, behind): (&str, &str)| {
+        !name.contains(' ') && name.starts_with("rcu") && behind.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let starving = [" kthread starved for ", " kthread timer wakeup didn't happen for "];
+    if starving.iter().any(|words| of_rcu.split_once(words).is_some_and(is_starved)) {
+        return Some(CrashKind::RcuStall);
+    }
+    let info = of_rcu.strip_prefix("INFO: ")?;
     let stalls = [" self-detected stall", " detected stall", " detected expedited stall"];
     if info.starts_with("rcu") && stalls.iter().any(|words| info.contains(words)) {
         return Some(CrashKind::RcuStall);
@@ -132,51 +141,63 @@ fn is_fault(line: &str) -> bool {
     if let Some(what) = line.strip_prefix("BUG: ") {
         return BUGS.iter().any(|words| what.starts_with(words)) || what.contains("stack guard page was hit at ");
     }
+    // MIPS and LoongArch begin with the processor.
+    let cpu = line.strip_prefix("CPU ").and_then(|rest| rest.split_once(' ')).filter(|(number, _)| is_number(number));
     // arm, arm64, riscv, s390
-    if let Some(what) = line.strip_prefix("Unable to handle kernel ") {
+    if let Some(what) = cpu.map_or(line, |(_, rest)| rest).strip_prefix("Unable to handle kernel ") {
         let is_it = ["NULL pointer dereference", "pointer dereference", "paging request"];
         return is_it.iter().any(|words| what.starts_with(words)) || what.contains(" at virtual address ");
+    }
+    // parisc_terminate() (arch/parisc/kernel/traps.c): "Kernel Fault: Code=15 (Data TLB miss fault) at addr 00000000"
+    let terminated = line.split_once(": Code=").map(|(_, behind)| behind);
+    if terminated.is_some_and(|behind| behind.starts_with(|c: char| c.is_ascii_digit()) && behind.contains("ddr")) {
+        return true;
     }
     line.strip_prefix("traps: ").unwrap_or(line).starts_with("PANIC: double fault")
 }
 
-/// Is it the line with `[#1]`, which die() prints on every architecture?
+/// Is it the line with `[#1]`, which die() prints on every architecture? Its forms (arch/*/kernel/{traps,dumpstack}.c):
+///
+/// ```text
+/// divide error: 0000 [#1] PREEMPT SMP NOPTI                 x86, sh; up to 6.8 also general protection fault and others
+/// Oops: Kernel access of bad area, sig: 11 [#1]             powerpc, xtensa
+/// Internal error: Oops: 0000000096000004 [#1] SMP           arm, arm64
+/// monitor event: 0040 ilc:2 [#1] SMP                        s390
+/// Oops - illegal instruction [#1]                           riscv, csky
+/// Kernel bug detected[#1]:                                  MIPS, LoongArch
+/// init(1): Kernel bad trap [#1]                             sparc
+/// ```
 fn has_oops_number(line: &str) -> bool {
-    // Printed by x86 instead of "Oops: " up to 6.8 (arch/x86/kernel/traps.c), and after it since then.
-    const TRAPS: [&str; 18] = [
-        "general protection fault",
-        "segment-related general protection fault",
-        "maybe for address",
-        "invalid opcode",
-        "double fault",
-        "divide error",
-        "stack segment",
-        "segment not present",
-        "invalid TSS",
-        "int3",
-        "bounds",
-        "overflow",
-        "alignment check",
-        "simd exception",
-        "fpu exception",
-        "kernel stack overflow",
-        "unexpected #",
-        "control protection",
-    ];
-    let Some((before, number)) = line.split_once(" [#") else { return false };
-    if !number.starts_with(|c: char| c.is_ascii_digit()) {
+    let Some((before, number)) = line.rsplit_once("[#") else { return false };
+    let Some((number, behind)) = number.split_once(']') else { return false };
+    // The configuration follows: PREEMPT SMP NOPTI; ARM or THUMB2; on MIPS and LoongArch a colon.
+    let is_configuration = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, ' ' | '_' | '=');
+    let is_configured = behind.is_empty() || behind.starts_with(' ') && behind.chars().all(is_configuration);
+    if !is_number(number) || !is_configured && behind.trim_end() != ":" && !behind.starts_with(" LE ") {
         return false;
     }
+    let Some(before) = before.strip_suffix(' ') else {
+        // "%s[#%d]:\n"
+        return behind.trim_end() == ":" && before.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    };
     // riscv: "Oops [#1]", "Kernel BUG [#1]"; arm64: "Internal error: Oops: 0000000096000004 [#1]"
     let names = ["Oops: ", "Oops - ", "Internal error: ", "kernel BUG", "Kernel BUG"];
     if before == "Oops" || names.iter().any(|name| before.starts_with(name)) {
         return true;
     }
-    let Some((what, code)) = before.rsplit_once(": ") else { return false };
-    // s390 also prints the length of the instruction: "monitor event: 0040 ilc:2 [#1]"
-    let (code, is_s390) = code.split_once(" ilc:").map_or((code, false), |(code, _)| (code, true));
-    let is_code = code.len() >= 4 && code.bytes().all(|b| b.is_ascii_hexdigit());
-    is_code && (is_s390 || TRAPS.iter().any(|trap| what.starts_with(trap)))
+    // sparc: the process, then the words.
+    let process = before.split_once("): ").and_then(|(process, _)| process.rsplit_once('('));
+    if process.is_some_and(|(name, pid)| !name.is_empty() && is_number(pid)) {
+        return true;
+    }
+    // xtensa: "Unhandled … in kernel: sig: 9 [#1]"
+    if before.rsplit_once(": sig: ").is_some_and(|(_, signal)| is_number(signal)) {
+        return true;
+    }
+    let Some((_, code)) = before.rsplit_once(": ") else { return false };
+    // s390 also prints the length of the instruction.
+    let code = code.split_once(" ilc:").map_or(code, |(code, _)| code);
+    code.len() >= 4 && code.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Is it a report that the kernel survives, and how does it end?
@@ -206,8 +227,8 @@ fn warning(line: &str) -> Option<ReportEnd> {
         "looking up invalid subclass: ",
         "Dentry ",
     ];
-    // lockdep (kernel/locking/lockdep.c)
-    const LOCKS: [&str; 9] = [
+    // kernel/locking/lockdep.c, kernel/rcu/update.c: up to 4.11 "[ INFO: … ]", then "WARNING: …"; some stay "[ BUG: … ]".
+    const LOCKS: [&str; 14] = [
         "possible circular locking dependency detected",
         "possible recursive locking detected",
         "possible irq lock inversion dependency detected",
@@ -217,8 +238,15 @@ fn warning(line: &str) -> Option<ReportEnd> {
         "held lock freed!",
         "lock held when returning to user space!",
         "Nested lock was not taken",
+        "Invalid wait context",
+        "HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+        "SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",
+        "RECLAIM_FS-safe -> RECLAIM_FS-unsafe lock order detected",
+        "bad contention detected!",
     ];
-    const OTHERS: [&str; 14] = [
+    // arch/x86/kernel/unwind_frame.c, since 4.9
+    const STACKS: [&str; 2] = ["kernel stack regs at ", "kernel stack frame pointer at "];
+    const OTHERS: [&str; 17] = [
         "list_add corruption",
         "list_del corruption",
         "list_add double add",
@@ -233,6 +261,11 @@ fn warning(line: &str) -> Option<ReportEnd> {
         "VFS: Busy inodes after unmount",
         "sysfs: cannot create duplicate filename ",
         "INFO: trying to register non-static key",
+        // fs/open.c
+        "VFS: Close: file count is ",
+        // mm/slab.c, up to 6.7
+        "Slab corruption",
+        "slab error in ",
     ];
     let begins = |words: &[&str], text: &str| words.iter().any(|words| text.starts_with(words));
     if let Some(what) = line.strip_prefix("WARNING: ") {
@@ -240,7 +273,18 @@ fn warning(line: &str) -> Option<ReportEnd> {
         if what.starts_with("CPU: ") || what.contains(", CPU#") {
             return Some(ReportEnd::AtMark);
         }
-        return begins(&LOCKS, what).then_some(ReportEnd::Anywhere);
+        let is_stack = begins(&STACKS, what) && [" has bad ", " decodes to bad "].iter().any(|bad| what.contains(bad));
+        let is_it = begins(&LOCKS, what) || what.ends_with(" still has locks held!") || is_stack;
+        return is_it.then_some(ReportEnd::Anywhere);
+    }
+    if let Some(what) = line.strip_prefix("[ ").and_then(|line| line.strip_suffix(" ]")) {
+        let what = ["INFO: ", "BUG: ", "WARNING: "].iter().find_map(|level| what.strip_prefix(level))?;
+        return (begins(&LOCKS, what) || what.ends_with(" still has locks held!")).then_some(ReportEnd::Anywhere);
+    }
+    // mm/kmemleak.c: "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"
+    let leaks = line.strip_prefix("kmemleak: ").and_then(|what| what.split_once(" new suspected memory leaks"));
+    if leaks.is_some_and(|(number, _)| is_number(number)) {
+        return Some(ReportEnd::Anywhere);
     }
     let is_it = match line.strip_prefix("BUG: ") {
         Some(what) => begins(&BUGS, what),
@@ -387,9 +431,10 @@ pub(super) fn function(text: &str) -> Option<&str> {
 }
 
 /// A line without the kernel's prefixes (`<4>`, `[    1.234567]`, `[   T42]`, each once, then a space) and without
-/// terminal sequences before them. At most [`LONGEST_LINE`] bytes.
+/// what stands before them: terminal sequences, the kernel's own remark that it dropped messages, and another program's text
+/// that does not end with its line. At most [`LONGEST_LINE`] bytes.
 pub(super) fn bare(line: &str) -> &str {
-    let mut rest = line.strip_suffix('\r').unwrap_or(line);
+    let mut rest = behind_others(line.strip_suffix('\r').unwrap_or(line));
     let (mut has_level, mut has_time, mut has_caller) = (false, false, false);
     loop {
         rest = behind_noise(rest);
@@ -416,18 +461,49 @@ pub(super) fn bare(line: &str) -> &str {
     rest.get(..end).unwrap_or(rest)
 }
 
+/// The text from the first time stamp of the kernel's own form on, if text of others precedes it; otherwise all of it.
+///
+/// Others are a remark of printk ("** 12 printk messages dropped ** ", kernel/printk/printk.c), and programs that share the
+/// console: a login prompt, a line without an end. A program that quotes the kernel has a quotation mark, a bracket or a
+/// separator before the stamp.
+fn behind_others(line: &str) -> &str {
+    const DROPPED: &str = " printk messages dropped ** ";
+    let line = match line.find(DROPPED).map(|at| (at, at + DROPPED.len())) {
+        Some((at, end)) if line.get(..at).is_some_and(is_drop_count) => line.get(end..).unwrap_or_default(),
+        _ => line,
+    };
+    let is_stamp = |at: &usize| {
+        let stamp = line.get(*at..).and_then(|rest| rest.strip_prefix('[')?.split_once(']'));
+        // The kernel pads the seconds to five places.
+        stamp.is_some_and(|(stamp, _)| stamp.len() >= 12 && is_time(stamp.trim_start()))
+    };
+    // printk ends its lines, so a line that begins with a stamp has no second one but a quoted one.
+    let first = line.match_indices('[').map(|(at, _)| at).find(is_stamp);
+    let Some((before, from)) = first.and_then(|at| line.split_at_checked(at)) else { return line };
+    let before = before.trim_end_matches(' ');
+    let is_end_of_text = |c: char| c.is_alphanumeric() || matches!(c, '.' | '!' | '?' | '#' | '$' | '%');
+    let is_prompt = ["login:", "Password:"].iter().any(|prompt| before.ends_with(prompt));
+    if is_prompt || before.ends_with(is_end_of_text) { from } else { line }
+}
+
+/// `** 12`, first on its line or after text of others.
+fn is_drop_count(text: &str) -> bool {
+    let (before, number) = text.rsplit_once("** ").unwrap_or_default();
+    is_number(number) && before.trim_end().chars().next_back().is_none_or(|last| last == ']' || last.is_alphanumeric())
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `1.234567`
+/// `1.234567`; other programs write fewer or more digits.
 fn is_time(stamp: &str) -> bool {
-    stamp.split_once('.').is_some_and(|(seconds, parts)| is_number(seconds) && parts.len() == 6 && is_number(parts))
+    stamp.split_once('.').is_some_and(|(seconds, parts)| is_number(seconds) && is_number(parts))
 }
 
 /// `T42` for a thread, `C0` for a processor (CONFIG_PRINTK_CALLER).
 fn is_caller(stamp: &str) -> bool {
-    stamp.strip_prefix(['T', 'C']).is_some_and(is_number)
+    stamp.trim_end().strip_prefix(['T', 'C']).is_some_and(is_number)
 }
 
 /// The text after control characters, invalid bytes and terminal sequences (ECMA-48: ESC `[` … a letter).

@@ -20,6 +20,16 @@ fn what_the_kernel_puts_before_a_line_is_taken_off() {
         "[  T42] hello",
         "\x1b[32m[    1.234567] \x1b[0mhello\x1b[0m",
         "\0\u{fffd}\x07hello",
+        // Logs that other programs wrote.
+        "[1.5] hello",
+        "[    1.234567890] hello",
+        "[    1.234567][ T42 ] hello",
+        // What others left on the line.
+        "** 12 printk messages dropped ** [    1.234567] hello",
+        "[    0.9] ** 3 printk messages dropped ** hello",
+        "debian login: [    1.234567] hello",
+        "executing program[    1.234567][   T42] hello",
+        "CCCC** 1196 printk messages dropped ** hello",
     ] {
         assert_eq!(bare(line), "hello", "{line:?}");
     }
@@ -28,12 +38,21 @@ fn what_the_kernel_puts_before_a_line_is_taken_off() {
 #[test]
 fn what_only_looks_like_it_stays() {
     for line in
-        ["[1.5] hello", "<hello> you", "[hello] you", "[    1.234567x] hello", " hello", "<1234>hello", "[T] hello"]
+        ["[1.x] hello", "<hello> you", "[hello] you", "[    1.234567x] hello", " hello", "<1234>hello", "[T] hello"]
     {
         assert_eq!(bare(line), line);
     }
     assert_eq!(bare("[    1.234567]  hello"), " hello");
     assert_eq!(bare("[    1.000000] [    2.000000] hello"), "[    2.000000] hello");
+    // A program that quotes the kernel.
+    for line in [
+        "pstore: [    1.234567] hello",
+        "dmesg | tail -1 prints \"[    1.234567] hello\"",
+        "> [    1.234567] hello",
+        "(** 12 printk messages dropped ** or none) hello",
+    ] {
+        assert_eq!(bare(line), line);
+    }
 }
 
 #[test]
@@ -60,6 +79,23 @@ fn each_kind_is_told_by_its_line() {
         ("Internal error: Oops - Undefined instruction: 0000000002000000 [#1] SMP", Oops),
         ("specification exception: 0006 ilc:1 [#1] SMP ", Oops),
         ("PANIC: double fault, error_code: 0x0", Oops),
+        ("divide_error: 0000 [#1] PREEMPT SMP", Oops),
+        ("stack segment: 0000 [#2] SMP", Oops),
+        ("Oops: Kernel access of bad area, sig: 11 [#1]", Oops),
+        ("Unhandled unaligned access in kernel: sig: 9 [#1] PREEMPT", Oops),
+        ("Internal error: Oops: 0000000096000004 [#1] PREEMPT SMP ARM", Oops),
+        ("Oops: Exception in kernel mode, sig: 5 [#1] LE PAGE_SIZE=64K MMU=Radix SMP NR_CPUS=2048 NUMA pSeries", Oops),
+        ("Oops - load access fault [#1] SMP", Oops),
+        ("Oops[#1]:", Oops),
+        ("Kernel bug detected[#1]:", Oops),
+        ("Reserved instruction in kernel code[#1]:", Oops),
+        (
+            "CPU 1 Unable to handle kernel paging request at virtual address 0000000000000008, epc == 80123456, ra == 80123460",
+            Oops,
+        ),
+        ("init(1): Kernel bad sw trap 5 [#1]", Oops),
+        ("Kernel Fault: Code=15 (Data TLB miss fault) at addr 0000000000000008", Oops),
+        ("Kernel Fault: Code=26 regs=4f5c8000 (Addr=00000008)", Oops),
         ("kernel BUG at lib/list_debug.c:51!", Bug),
         ("kernel BUG at hello_init+0x5/0x10 [hello] [verbose debug info unavailable]", Bug),
         ("Kernel panic - not syncing: Fatal exception", Panic),
@@ -78,6 +114,15 @@ fn each_kind_is_told_by_its_line() {
         ("INFO: rcu_sched detected stalls on CPUs/tasks: { 1} (detected by 0, t=5252 jiffies)", RcuStall),
         ("rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... } 21 jiffies s: 9", RcuStall),
         ("INFO: rcu_tasks detected stalls on tasks:", RcuStall),
+        ("rcu_sched kthread starved for 5252 jiffies!", RcuStall),
+        (
+            "rcu: rcu_preempt kthread starved for 10500 jiffies! g7 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=1",
+            RcuStall,
+        ),
+        (
+            "rcu: rcu_sched kthread timer wakeup didn't happen for 5251 jiffies! g7 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x402",
+            RcuStall,
+        ),
         ("INFO: task init:81 blocked for more than 120 seconds.", HungTask),
         ("INFO: task init:81 blocked in I/O wait for more than 120 seconds.", HungTask),
     ] {
@@ -101,9 +146,61 @@ fn what_the_kernel_survives_is_a_warning() {
         "refcount_t: addition on 0; use-after-free.",
         "sysfs: cannot create duplicate filename '/module/dummy/sections'",
         "unregister_netdevice: waiting for dummy0 to become free. Usage count = 2",
+        "[ INFO: possible circular locking dependency detected ]",
+        "[ INFO: inconsistent lock state ]",
+        "[ INFO: suspicious RCU usage. ]",
+        "[ INFO: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected ]",
+        "[ BUG: bad unlock balance detected! ]",
+        "[ BUG: init/74 still has locks held! ]",
+        "[ BUG: Invalid wait context ]",
+        "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+        "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",
+        "WARNING: init/74 still has locks held!",
+        "WARNING: kernel stack regs at 00000000a1b2c3d4 in init:74 has bad 'bp' value 00000000b1b2c3d4",
+        "WARNING: kernel stack frame pointer at 00000000a1b2c3d4 in init:74 has bad value           (null)",
+        "VFS: Close: file count is 0",
+        "VFS: Close: file count is 0 (f_op=hello_fops)",
+        "Slab corruption: start=d14227e0, expend=d142285f, problemat=d14227e8",
+        "Slab corruption (Not tainted): kmalloc-64 start=ffff888003c4d000, len=64",
+        "slab error in verify_redzone_free(): cache `kmalloc-64': double free detected",
+        "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
     ] {
         let reading = read(&format!("{line}\n"));
         assert_eq!((reading.crash, reading.warnings), (None, vec![line.to_owned()]));
+    }
+}
+
+/// What drivers, programs and quotations print, and what the kernel prints without being at fault.
+#[test]
+fn what_is_no_fault_of_the_kernel_is_none() {
+    for line in [
+        "hello: Oops: no card",
+        "Oops: no card",
+        "mydev: Oops [#1] try again",
+        "card[#1]: reset",
+        "port [#1]: link up",
+        "config: 00ff [#1] of 4 read",
+        "usb 1-1: device descriptor: 0012 [#1, last]",
+        "hello[74]: segfault at 8 ip 0000000000401000 sp 00007ffc0 error 4 in hello[401000+1000]",
+        "traps: hello[74] general protection fault ip:401000 sp:7ffc0 error:0 in hello[401000+1000]",
+        "hello: page allocation failure: order:4, mode:0xcc0(GFP_KERNEL), nodemask=(null)",
+        "Out of memory: Killed process 74 (hello) total-vm:1kB, anon-rss:1kB",
+        "pstore: [    1.234567] BUG: kernel NULL pointer dereference, address: 0000000000000000",
+        "> [    1.234567] kernel BUG at hello.c:1!",
+        "the log says \"[    1.234567] Oops: 0000 [#1] SMP\"",
+        "kmemleak: Kernel memory leak detector initialized (mem pool available: 15672)",
+        "kmemleak: Automatic memory scanning thread started",
+        "rcu: \tOffload RCU callbacks from CPUs: (none).",
+        "hello: kthread starved for attention",
+        "[ OK ] Started hello.",
+        "[ INFO: hello ]",
+        "WARNING: hello is old",
+        "VFS: Mounted root (ext4 filesystem) on device 8:1.",
+        "hello: Slab corruption is what this driver avoids",
+        "Error: Code=12 is unknown",
+    ] {
+        let reading = read(&format!("{line}\n"));
+        assert_eq!((reading.crash, reading.warnings), (None, Vec::new()), "{line}");
     }
 }
 
