@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
 use crate::vault::journal::{JournalTail, NO_LINE};
-use crate::vault::layout::{COPY, JOURNAL};
+use crate::vault::layout::{COPY, JOURNAL, temporary};
 use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, RunRecord, SCHEMA_VERSION};
 
 /// What the program does when a call of this file fails.
@@ -188,12 +188,17 @@ fn ends_alike(one: &File, other: &File, end: u64) -> std::io::Result<bool> {
 
 /// Makes the copy of the journal again.
 pub(super) fn copy_again(state: &PrivateFolder) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io("copying the journal", e);
-    let temporary = format!("{COPY}{}", disk::TEMPORARY);
-    let mut journal = state.file(JOURNAL, DOING, OFlags::RDONLY)?;
-    let mut copy = state.file(&temporary, DOING, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
-    std::io::copy(&mut journal, &mut copy).map_err(failed)?;
-    disk::rename(state.dir(), temporary.as_ref(), COPY.as_ref(), true)
+    let (dir, temporary) = (state.dir(), temporary(COPY));
+    let journal = state.file(JOURNAL, DOING, OFlags::RDONLY)?;
+    disk::remove(dir, temporary.as_ref())?;
+    let copied = disk::create_new(dir, temporary.as_ref(), 0o600)
+        .map_err(|e| Error::io("creating", e))
+        .and_then(|copy| disk::copy(&journal, &copy))
+        .and_then(|()| disk::rename(dir, temporary.as_ref(), COPY.as_ref(), true));
+    if copied.is_err() {
+        let _ = disk::remove(dir, temporary.as_ref());
+    }
+    copied
 }
 
 /// Appends lines to a damaged journal and its copy, durably, after whatever is there.

@@ -91,6 +91,17 @@ pub(crate) fn holds(file: &File, bytes: &[u8]) -> Result<bool> {
     Ok(left.is_some_and(<[u8]>::is_empty))
 }
 
+/// Copies the contents of a file to an empty one, in pieces.
+pub(super) fn copy(from: &File, to: &File) -> Result<()> {
+    let (mut at, mut written) = (0, Ok(()));
+    each_piece(from, |piece| {
+        written = write_at(to, piece, at);
+        at += piece.len() as u64;
+        written.is_ok()
+    })?;
+    written.map_err(|e| Error::io("writing", e))
+}
+
 /// Reads a file by its descriptor in pieces until `seen` returns false.
 fn each_piece(file: &File, mut seen: impl FnMut(&[u8]) -> bool) -> Result<()> {
     let mut piece = vec![0; PIECE];

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::damage::JournalDamage;
-use crate::vault::record::{JournalEntry, LONGEST_LINE, SCHEMA_VERSION};
+use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, SCHEMA_VERSION};
 
 /// The hash that the first line has as that of the previous line.
 pub(super) const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
@@ -46,6 +46,8 @@ pub(super) struct JournalEnd {
     pub(super) is_torn: bool,
     /// The damage that repairs have recorded.
     pub(super) repaired: Vec<JournalDamage>,
+    /// The closed parts with damage that no repair has recorded.
+    pub(super) unrecorded: Vec<ClosedPart>,
 }
 
 /// The end of the journal: everything that is needed to append to it.
@@ -133,13 +135,13 @@ pub(super) fn walk(
     loop {
         match next(text, line) {
             Ok(true) => {}
-            Ok(false) => return Ok((JournalEnd { tail, is_torn: false, repaired: Vec::new() }, None)),
+            Ok(false) => return Ok((JournalEnd { tail, is_torn: false, ..JournalEnd::default() }, None)),
             Err(e) if e.kind() == ErrorKind::Damaged => {
-                return Ok((JournalEnd { tail, is_torn: false, repaired: Vec::new() }, Some(e)));
+                return Ok((JournalEnd { tail, is_torn: false, ..JournalEnd::default() }, Some(e)));
             }
             Err(e) => return Err(e),
         }
-        let torn = |tail| Ok((JournalEnd { tail, is_torn: true, repaired: Vec::new() }, None));
+        let torn = |tail| Ok((JournalEnd { tail, is_torn: true, ..JournalEnd::default() }, None));
         // A line without a line feed, or a last line with NUL bytes, was being written when the machine stopped, and is ignored. A line
         // that lacks only its line feed (an editor removed it, perhaps) is valid, and gets one with the next line. Anything else was
         // changed.
@@ -160,7 +162,7 @@ pub(super) fn walk(
             }
             Err(what) => {
                 let broken = Error::new(ErrorKind::Damaged, format!("line {} {what}", tail.count + 1)).hint(INSPECT);
-                return Ok((JournalEnd { tail, is_torn: false, repaired: Vec::new() }, Some(broken)));
+                return Ok((JournalEnd { tail, is_torn: false, ..JournalEnd::default() }, Some(broken)));
             }
         }
     }

@@ -19,12 +19,23 @@ const INTENTS: &str = "intents";
 /// The journal.
 pub(super) const JOURNAL: &str = "journal.jsonl";
 
-/// The name of a journal that is being written, to take the place of the journal.
-pub(super) fn temporary_journal() -> String {
-    format!("{JOURNAL}{}", disk::TEMPORARY)
-}
 /// The journal's copy.
 pub(super) const COPY: &str = "journal.copy.jsonl";
+
+/// The name of a journal that is being written, to take the place of the journal.
+pub(super) fn temporary_journal() -> String {
+    temporary(JOURNAL)
+}
+
+/// The name of a file that is being written, to take the place of the file with this name.
+pub(super) fn temporary(name: &str) -> String {
+    format!("{name}{}", disk::TEMPORARY)
+}
+
+/// Whether a file with this name is a journal or a copy that was being written.
+pub(super) fn is_temporary_journal(name: &str) -> bool {
+    [JOURNAL, COPY].iter().any(|of| name.strip_suffix(disk::TEMPORARY) == Some(of))
+}
 
 /// The file whose lock the writer holds.
 pub(super) const LOCK: &str = "lock";

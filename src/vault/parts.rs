@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -22,7 +23,7 @@ use crate::vault::damage::{DamageKind, JournalDamage};
 use crate::vault::disk;
 use crate::vault::journal::{self, JournalEnd, JournalLine, JournalTail};
 use crate::vault::layout::{COPY, JOURNAL};
-use crate::vault::record::{JournalEntry, LONGEST_LINE};
+use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, RepairedPart};
 use crate::vault::survey::{self, Survey};
 
 /// The files of a part of the journal.
@@ -133,38 +134,51 @@ pub(super) fn read(
 ) -> Result<JournalRead> {
     let parts = JournalPart::all(state)?;
     let mut read = JournalRead::default();
-    // Damage in closed parts that a repair has recorded.
-    let mut known: Vec<JournalDamage> = Vec::new();
+    let mut repairs: Vec<RepairedPart> = Vec::new();
+    // The closed parts that are damaged, each with the range of its damage.
+    let mut closed: Vec<(ClosedPart, Range<usize>)> = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         let next = parts.get(number + 1);
-        let repair = next.map(|next| first_line(state, next)).transpose()?.flatten().map(|entry| entry.repaired);
         let files = Opened::of(state, part)?;
         // A repair that was interrupted gave the current part its second name already, and nothing more.
-        if let Some(repaired) = &repair
-            && repaired.as_ref().is_none_or(|repaired| repaired.part != part.name)
-        {
+        let is_second_name = match next {
+            Some(next) => match first_line(state, next)? {
+                Some(first) => first.repaired.is_none_or(|repaired| repaired.part != part.name),
+                None => are_same(files.journal.as_ref(), open(state, &next.name)?.as_ref())?,
+            },
+            None => false,
+        };
+        if is_second_name {
             read.files.0.extend([None, None]);
             continue;
         }
         let before = read.end.tail.damage.len();
         let file = 2 * number;
-        let end = files.read(std::mem::take(&mut read.end.tail), pending, |line, is_copy| {
+        read.end = files.read(std::mem::take(&mut read.end.tail), pending, |line, is_copy| {
+            repairs.extend(line.entry.repaired.clone());
             each(JournalLine { at: place(file + usize::from(is_copy), line.at), ..line });
         })?;
-        read.end = end;
-        let is_known = match (repair.flatten(), &files.journal) {
-            _ if read.end.tail.damage.len() == before => false,
-            (Some(repaired), Some(journal)) => disk::sha256_of(journal).is_ok_and(|sha| repaired.sha256 == Some(sha)),
-            (Some(repaired), None) => repaired.sha256.is_none(),
-            (None, _) => false,
-        };
-        if is_known {
-            known.extend(read.end.tail.damage.drain(before..));
+        let damage = before..read.end.tail.damage.len();
+        if next.is_some() && !damage.is_empty() {
+            let sha256 = files.journal.as_ref().and_then(|journal| disk::sha256_of(journal).ok());
+            closed.push((ClosedPart { part: part.name.clone(), sha256 }, damage));
         }
         read.files.0.extend([files.journal, files.copy]);
     }
-    read.end.repaired = known;
+    for (part, damage) in closed.into_iter().rev() {
+        match repairs.iter().any(|repair| repair.knows(&part)) {
+            true => drop(read.end.repaired.splice(..0, read.end.tail.damage.drain(damage))),
+            false => read.end.unrecorded.insert(0, part),
+        }
+    }
     Ok(read)
+}
+
+/// Whether both are there and have the same contents.
+fn are_same(one: Option<&File>, other: Option<&File>) -> Result<bool> {
+    let (Some(one), Some(other)) = (one, other) else { return Ok(false) };
+    let length = |file: &File| file.metadata().map(|metadata| metadata.len()).ok();
+    Ok(length(one) == length(other) && disk::sha256_of(one)? == disk::sha256_of(other)?)
 }
 
 /// The first line of a part, if it is whole.
@@ -253,7 +267,7 @@ impl Opened {
             lacks_end: false,
             damage,
         };
-        Ok(JournalEnd { tail, is_torn: journal.is_torn, repaired: Vec::new() })
+        Ok(JournalEnd { tail, is_torn: journal.is_torn, ..JournalEnd::default() })
     }
 }
 

@@ -306,6 +306,26 @@ pub struct RepairedPart {
     pub sha256: Option<Sha256>,
     /// What was wrong, one sentence each.
     pub damage: Vec<String>,
+    /// Damaged parts that earlier repairs closed, and of which no line said that any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<ClosedPart>,
+}
+
+/// A damaged part of the journal that is never written again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedPart {
+    /// The name of its file.
+    pub part: String,
+    /// The SHA-256 of its file; none if it could not be read.
+    pub sha256: Option<Sha256>,
+}
+
+impl RepairedPart {
+    /// Whether it says that this part was damaged and then had exactly these contents.
+    pub(super) fn knows(&self, closed: &ClosedPart) -> bool {
+        let ClosedPart { part, sha256 } = closed;
+        (&self.part, &self.sha256) == (part, sha256) || self.earlier.contains(closed)
+    }
 }
 
 internal_fields! {

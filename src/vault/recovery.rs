@@ -190,11 +190,10 @@ impl Writer<'_> {
     fn clear_temporaries(&self) -> Result<()> {
         let state = self.vault.state.open()?.clone();
         let [intents, objects] = [self.vault.state.intents()?, self.vault.objects().open()?];
-        let of_import = |name: &str| name == layout::temporary_journal();
         for (folder, is_own) in [
             (intents, segment::is_temporary as fn(&str) -> bool),
             (objects, objects::is_temporary as fn(&str) -> bool),
-            (state, of_import as fn(&str) -> bool),
+            (state, layout::is_temporary_journal as fn(&str) -> bool),
         ] {
             for name in folder.names(|name| name.to_str().is_some_and(is_own))? {
                 disk::remove_durably(folder.dir(), &name)?;

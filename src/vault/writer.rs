@@ -12,7 +12,7 @@ use crate::vault::damage::JournalDamage;
 use crate::vault::journal::{Journal, JournalEnd, JournalTail};
 use crate::vault::layout::{JOURNAL, LOCK};
 use crate::vault::reader::Vault;
-use crate::vault::record::{JournalEntry, NewEntry, Operation};
+use crate::vault::record::{ClosedPart, JournalEntry, NewEntry, Operation};
 use crate::vault::recovered::{self, Recovered};
 use crate::vault::segment::DamagedIntent;
 
@@ -24,6 +24,8 @@ pub struct Writer<'v> {
     lock: File,
     pub(super) tail: JournalTail,
     was_torn: bool,
+    /// The closed parts of the journal with damage that no repair has recorded.
+    pub(super) unrecorded: Vec<ClosedPart>,
     pub(super) recovered: Vec<Recovered>,
     pub(super) damaged_intents: Vec<DamagedIntent>,
 }
@@ -43,9 +45,10 @@ impl Vault {
             }
             std::fs::TryLockError::Error(e) => Error::io("locking", e).on(&path),
         })?;
-        let JournalEnd { tail, is_torn, .. } = self.go_through(|_| {})?.end;
+        let JournalEnd { tail, is_torn, unrecorded, .. } = self.go_through(|_| {})?.end;
         append::must_be_possible(self.state.open()?, &tail)?;
-        Ok(Writer { vault: self, lock, was_torn: is_torn, tail, recovered: Vec::new(), damaged_intents: Vec::new() })
+        let (recovered, damaged_intents) = (Vec::new(), Vec::new());
+        Ok(Writer { vault: self, lock, was_torn: is_torn, tail, unrecorded, recovered, damaged_intents })
     }
 }
 
