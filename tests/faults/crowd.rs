@@ -7,7 +7,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,8 @@ use kmodlab::vault::Vault;
 use kmodlab::vault::history::{History, backups};
 use kmodlab::vault::recovered::RecoveryOutcome;
 
-use crate::scene::{Doing, Played, Side};
+use crate::played::{Played, Setup, is_a_setup};
+use crate::scene::{Doing, Side};
 use crate::strace::{self, Call};
 use crate::workshop::{Looks, Ran, Tree, WANTED, Workshop, whole};
 
@@ -29,12 +29,9 @@ const SPREAD: usize = 24;
 
 /// Many modules, a command on all of them, and the two states of each.
 pub(crate) struct Crowd {
-    name: &'static str,
-    shop: Workshop,
+    setup: Setup,
     /// The folder that the command line names.
     folder: PathBuf,
-    line: Vec<OsString>,
-    start: Tree,
     /// Each module and its initial state.
     originals: Vec<(PathBuf, Looks)>,
     /// Its SHA-256 before the command, and after it.
@@ -42,6 +39,8 @@ pub(crate) struct Crowd {
     /// The states that were already proven good.
     seen: RefCell<HashSet<Tree>>,
 }
+
+is_a_setup!(Crowd);
 
 impl Crowd {
     /// A patch of all of them, without a state folder at the start.
@@ -93,20 +92,15 @@ impl Crowd {
     }
 
     fn of(name: &'static str, shop: Workshop, folder: PathBuf, arguments: &[String]) -> Crowd {
-        let line = shop.line(arguments);
-        let start = Tree::of(&shop.home);
+        let setup = Setup::new(name, shop, arguments);
         let before = Crowd::looks(&folder);
-        shop.run(arguments).with(0);
+        setup.shop.run(arguments).with(0);
         let after = Crowd::looks(&folder);
         assert_eq!(before.len(), IN_PLACE + REPLACED);
         let sides: Vec<_> = before.iter().zip(&after).map(|((_, b), (_, a))| [b.sha(), a.sha()]).collect();
         assert!(sides.iter().all(|[before, after]| before != after));
-        start.put(&shop.home);
-        Crowd { name, shop, folder, line, start, originals: before, sides, seen: RefCell::default() }
-    }
-
-    pub(crate) fn reset(&self) {
-        self.start.put(&self.shop.home);
+        setup.reset();
+        Crowd { setup, folder, originals: before, sides, seen: RefCell::default() }
     }
 
     /// The folder of the modules, and the state folder.
@@ -124,14 +118,6 @@ impl Crowd {
         let ran = crate::workshop::run(&self.line);
         self.must_have_said(&ran);
         ran
-    }
-
-    /// The calls of the command, in order.
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        self.reset();
-        let calls = strace::calls_of_a_run(&self.line);
-        self.reset();
-        calls
     }
 
     /// On which side of the change is each module?
@@ -190,22 +176,6 @@ impl Crowd {
 }
 
 impl Played for Crowd {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn home(&self) -> &Path {
-        &self.shop.home
-    }
-
-    fn line(&self) -> &[OsString] {
-        &self.line
-    }
-
-    fn start(&self) -> &Tree {
-        &self.start
-    }
-
     fn judge(&self, state: &Tree) -> Result<(), String> {
         let shop = &self.shop;
         state.put(&shop.home);

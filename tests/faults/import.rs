@@ -13,18 +13,15 @@ use kmodlab::digest::Sha256;
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::backups;
 
-use crate::scene::{Doing, Played};
-use crate::strace::{self, Call};
+use crate::played::{Played, Setup, is_a_setup};
+use crate::resumed::{Of, Resumed, failing_at_each_call, killed_at_each_call};
 use crate::workshop::{Looks, Tree, Workshop, whole};
 
 /// An import, and what it must lead to.
 pub(crate) struct ImportScene {
-    name: &'static str,
-    shop: Workshop,
+    setup: Setup,
     /// The export.
     file: PathBuf,
-    line: Vec<OsString>,
-    start: Tree,
     /// The journal's text before the import, and in the export.
     before: String,
     exported: String,
@@ -46,6 +43,8 @@ enum Progress {
     /// Everything is there.
     Complete,
 }
+
+is_a_setup!(ImportScene);
 
 impl ImportScene {
     /// An import without a state folder at the start.
@@ -77,29 +76,10 @@ impl ImportScene {
         begin(&shop, &early);
         let before = fs::read_to_string(shop.journal()).unwrap_or_default();
         let intact = backups.iter().copied().filter(|sha| shop.has_backup(*sha)).collect();
-        let start = Tree::of(&shop.home);
         let arguments = confirmed(&shop, &file).unwrap();
-        let line = shop.line(&arguments);
+        let setup = Setup::new(name, shop, &arguments);
         let (seen, sums) = (RefCell::default(), Default::default());
-        ImportScene { name, shop, file, line, start, before, exported, backups, intact, seen, sums }
-    }
-
-    fn reset(&self) {
-        self.start.put(&self.shop.home);
-    }
-
-    fn calls(&self) -> Vec<Call> {
-        let calls = strace::all_calls(&self.line, &|| self.reset());
-        self.reset();
-        calls
-    }
-
-    /// The command line of the same import in the state that is there now.
-    pub(crate) fn again(&self) -> Vec<OsString> {
-        match confirmed(&self.shop, &self.file) {
-            Some(arguments) => self.shop.line(&arguments),
-            None => self.line.clone(),
-        }
+        ImportScene { setup, file, before, exported, backups, intact, seen, sums }
     }
 
     /// How far did it get? Whatever contradicts the promise is an error.
@@ -120,25 +100,33 @@ impl ImportScene {
         }
         if is_whole { Ok(Progress::Complete) } else { Err("a line has no backup".to_owned()) }
     }
+}
 
-    /// After a fault: recovers, runs the same import again, and checks that everything is there and works.
-    fn aftermath(&self) {
-        let shop = &self.shop;
-        let left = Tree::of(&shop.home).without_times_below(Path::new("state"));
-        let progress = self.progress().unwrap();
-        let sum = &self.sums[progress as usize];
+impl Resumed for ImportScene {
+    fn again(&self) -> Option<Vec<OsString>> {
+        confirmed(&self.shop, &self.file).map(|arguments| self.shop.line(&arguments))
+    }
+
+    fn is_news(&self) -> bool {
+        let left = Tree::of(&self.shop.home).without_times_below(Path::new("state"));
+        let sum = &self.sums[self.progress().unwrap() as usize];
         sum.set(sum.get() + 1);
-        if !self.seen.borrow_mut().insert(left) {
-            return;
-        }
-        shop.run(&["recover"]).with(0);
-        assert_eq!(shop.leftover(), None);
-        assert_eq!(self.progress(), Ok(progress));
-        if let Some(arguments) = confirmed(shop, &self.file) {
-            assert_ne!(progress, Progress::Complete);
-            shop.run(&arguments).with(0);
-        }
-        self.must_be_complete();
+        self.seen.borrow_mut().insert(left)
+    }
+
+    fn must_be_recovered(&self) {
+        let is_left = confirmed(&self.shop, &self.file).is_some();
+        assert_eq!(self.progress().unwrap() == Progress::Complete, !is_left);
+    }
+
+    fn must_be_complete(&self) {
+        assert_eq!(self.progress(), Ok(Progress::Complete));
+        assert_eq!(self.shop.leftover(), None);
+        assert_eq!(confirmed(&self.shop, &self.file), None, "something is left to import");
+    }
+
+    fn must_work(&self) {
+        let shop = &self.shop;
         for line in [&["verify"][..], &["vault", "verify"], &["log", "--verify"]] {
             shop.run(line).with(0);
         }
@@ -146,12 +134,6 @@ impl ImportScene {
         shop.run(&shop.patch(&[])).with(0);
         shop.run(&shop.restore()).with(0);
         assert!(shop.now() == shop.original);
-    }
-
-    fn must_be_complete(&self) {
-        assert_eq!(self.progress(), Ok(Progress::Complete));
-        assert_eq!(self.shop.leftover(), None);
-        assert_eq!(confirmed(&self.shop, &self.file), None, "something is left to import");
     }
 }
 
@@ -175,22 +157,6 @@ impl fmt::Display for ImportScene {
 }
 
 impl Played for ImportScene {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn home(&self) -> &Path {
-        &self.shop.home
-    }
-
-    fn line(&self) -> &[OsString] {
-        &self.line
-    }
-
-    fn start(&self) -> &Tree {
-        &self.start
-    }
-
     fn judge(&self, state: &Tree) -> Result<(), String> {
         state.put(&self.shop.home);
         let said = |e: kmodlab::error::Error| e.to_string();
@@ -231,49 +197,14 @@ impl Played for ImportScene {
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn an_import_killed_anywhere_is_completed_by_the_next_one() {
-    for scene in [ImportScene::fresh(), ImportScene::behind()] {
-        let calls = scene.calls();
-        let mut worth = strace::worth_a_fault(&calls);
-        // The second scene makes the same other calls.
-        worth.retain(|at| scene.before.is_empty() || calls[*at].text.contains(scene.shop.home()));
-        for call in worth.iter().map(|at| &calls[*at]) {
-            let _doing = Doing(format!("{} was killed at {call}", scene.name));
-            strace::kill(call, &calls, &scene.line, &|| scene.reset());
-            scene.aftermath();
-        }
-        println!("{}: {} calls, SIGKILL at each: {scene}", scene.name, worth.len());
-    }
+    killed_at_each_call(&ImportScene::fresh(), Of::All);
+    killed_at_each_call(&ImportScene::behind(), Of::Files);
 }
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn an_import_whose_calls_fail_loses_nothing() {
     for scene in [ImportScene::fresh(), ImportScene::behind()] {
-        let calls = scene.calls();
-        let home = scene.shop.home();
-        let worth: Vec<&Call> = calls.iter().filter(|call| call.text.contains(home)).collect();
-        for (at, call) in worth.iter().enumerate() {
-            let errors = ["EIO", "ENOSPC", "EROFS", "EMFILE"];
-            for (nth, error) in errors.into_iter().enumerate() {
-                if !crate::crowd::is_all() && (at + nth) % 2 == 1 {
-                    continue;
-                }
-                for on in ["", "+"] {
-                    scene.reset();
-                    let _doing = Doing(format!("{}: {error}{on} at {call}", scene.name));
-                    let injection = format!("{}:error={error}:when={}{on}", call.name, call.nth);
-                    let ran = strace::fail(&[injection], &scene.line);
-                    match ran.code {
-                        Some(0) => scene.must_be_complete(),
-                        Some(2..=5) => {
-                            assert!(ran.err.lines().all(|line| line.starts_with("kmodlab: ")), "{ran:?}");
-                        }
-                        _ => assert!(ran.err.contains("unexpected error during closedir"), "{ran:?}"),
-                    }
-                    scene.aftermath();
-                }
-            }
-        }
-        println!("{}: {} calls of files, failing once and from then on: {scene}", scene.name, worth.len());
+        failing_at_each_call(&scene, Of::Files);
     }
 }

@@ -12,7 +12,7 @@ fn at_each_call(scene: &Scene) {
     let mut tally = Tally::default();
     for call in worth.iter().map(|at| &calls[*at]) {
         let _doing = Doing(format!("{} was killed at {call}", scene.name));
-        strace::kill(call, &calls, &scene.line, &|| scene.reset());
+        scene.kill(call, &calls);
         tally.count(scene.aftermath());
     }
     println!("{}: {} calls, SIGKILL at each: {tally}", scene.name, worth.len());
@@ -28,7 +28,7 @@ fn a_call_is_found_again_by_its_arguments() {
     calls.iter_mut().filter(|call| call.name == "openat").for_each(|call| call.nth -= 1);
     let of_the_journal = |call: &&Call| call.name == "openat" && call.text.contains("\"journal.jsonl\", O_WRONLY");
     let call = calls.iter().rfind(of_the_journal).unwrap();
-    strace::kill(call, &calls, &scene.line, &|| scene.reset());
+    scene.kill(call, &calls);
     // It was killed just before it created its journal, not at an earlier call.
     assert_eq!((scene.side(), scene.shop.journal().exists()), (Some(Side::After), false));
     assert_eq!(scene.aftermath(), Side::After);

@@ -8,6 +8,7 @@
 //! - [`full`]: the disk of the backups is full
 //! - [`crowd`]: the same for many modules at once
 //! - [`import`]: the same for the import of an export
+//! - [`repair`]: the same for the repair of a damaged journal
 //!
 //! These tests run the program itself, on copies of the fixtures, each with its own state folder ([`workshop`]). The ignored
 //! tests need strace or root: `cargo test --release --test faults -- --include-ignored --nocapture` runs all tests and prints
@@ -28,7 +29,10 @@ mod failing;
 mod full;
 mod import;
 mod kill;
+mod played;
 mod races;
+mod repair;
+mod resumed;
 mod scene;
 mod strace;
 mod torn;

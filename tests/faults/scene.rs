@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,20 +10,15 @@ use kmodlab::digest::Sha256;
 use kmodlab::vault::Vault;
 use kmodlab::vault::history::History;
 
-use crate::strace::{self, Call};
+use crate::played::{Setup, is_a_setup};
+use crate::strace::Call;
 use crate::workshop::{Looks, Tree, Workshop, whole};
 
 /// A command, the state in which it starts, and the two allowed states of its file; no mixture of them may be left.
 pub(crate) struct Scene {
-    /// The name of the command, for the counts.
-    pub(crate) name: &'static str,
-    pub(crate) shop: Workshop,
-    /// The command line.
-    pub(crate) line: Vec<OsString>,
+    pub(crate) setup: Setup,
     /// The file that the command creates or changes.
     pub(crate) file: PathBuf,
-    /// All files at the start of the command.
-    pub(crate) start: Tree,
     /// SHA-256 of the file before; `None` if it does not exist.
     pub(crate) before: Option<Sha256>,
     /// SHA-256 of the file after.
@@ -43,6 +37,8 @@ pub(crate) enum Side {
     Before,
     After,
 }
+
+is_a_setup!(Scene);
 
 impl Scene {
     /// A patch in place, without a state folder at the start.
@@ -127,11 +123,9 @@ impl Scene {
 
     /// A recovery after this scene's command was killed just before it made this call; `then` changes the files that it left.
     pub(crate) fn recovery(self, name: &'static str, call: &Call, then: impl FnOnce(&Workshop)) -> Scene {
-        self.kill(call);
+        self.kill(call, &self.calls());
         then(&self.shop);
-        let start = Tree::of(&self.shop.home);
-        let line = self.shop.line(&["recover"]);
-        Scene { name, line, start, ..self }
+        Scene { setup: Setup::new(name, self.setup.shop, &["recover"]), ..self }
     }
 
     /// The restore of a patched module that another writer changed afterwards.
@@ -144,8 +138,8 @@ impl Scene {
     /// The same after a patch that was killed before it was completed.
     pub(crate) fn discard_interrupted() -> Scene {
         let patch = Scene::patch();
-        patch.kill(&patch.first("pwrite64", &patch.shop.module));
-        Scene::discarding("restore --discard-changes of an interrupted patch", patch.shop)
+        patch.kill(&patch.first("pwrite64", &patch.shop.module), &patch.calls());
+        Scene::discarding("restore --discard-changes of an interrupted patch", patch.setup.shop)
     }
 
     fn discarding(name: &'static str, shop: Workshop) -> Scene {
@@ -187,45 +181,15 @@ impl Scene {
     }
 
     fn between(name: &'static str, shop: Workshop, arguments: &[String], file: PathBuf) -> Scene {
-        let line = shop.line(arguments);
-        let start = Tree::of(&shop.home);
+        let setup = Setup::new(name, shop, arguments);
         let sha = || Looks::of(&file).map(|looks| looks.sha());
         let before = sha();
-        shop.run(arguments).with(0);
+        setup.shop.run(arguments).with(0);
         let after = sha();
         assert_ne!(before, after);
-        start.put(&shop.home);
+        setup.reset();
         let (is_conflict, is_from_copy) = (false, false);
-        Scene { name, shop, line, file, start, before, after, is_conflict, is_from_copy, seen: RefCell::default() }
-    }
-
-    /// Resets all files to the start of the command.
-    pub(crate) fn reset(&self) {
-        self.start.put(&self.shop.home);
-    }
-
-    /// Are all files as they were at the start of the command?
-    pub(crate) fn is_untouched(&self) -> bool {
-        Tree::of(&self.shop.home) == self.start
-    }
-
-    /// The system calls of the command, in order.
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        let calls = strace::all_calls(&self.line, &|| self.reset());
-        self.reset();
-        calls
-    }
-
-    /// Kills the command at one of its calls.
-    fn kill(&self, call: &Call) {
-        strace::kill(call, &self.calls(), &self.line, &|| self.reset());
-    }
-
-    /// The first call of this name that concerns this file.
-    pub(crate) fn first(&self, name: &str, file: &Path) -> Call {
-        let file = file.to_str().unwrap();
-        let call = self.calls().into_iter().find(|call| call.name == name && call.text.contains(file));
-        call.unwrap_or_else(|| panic!("{}: no {name} of {file}", self.name))
+        Scene { setup, file, before, after, is_conflict, is_from_copy, seen: RefCell::default() }
     }
 
     /// On which side of the change is the file?
@@ -320,24 +284,6 @@ impl Scene {
         shop.run(&shop.restore()).with(0);
         assert!(shop.now() == shop.original);
         assert_eq!(shop.leftover(), None);
-    }
-}
-
-/// A command whose calls can be replayed to a simulated disk.
-pub(crate) trait Played {
-    /// The name of the command, for the counts.
-    fn name(&self) -> &'static str;
-    /// The folder that contains all files.
-    fn home(&self) -> &Path;
-    /// The command line.
-    fn line(&self) -> &[OsString];
-    /// All files at the start of the command.
-    fn start(&self) -> &Tree;
-    /// Writes a state to real files, recovers, and returns what is lost, if anything is.
-    fn judge(&self, state: &Tree) -> Result<(), String>;
-    /// Writes a state after the command's last call to real files, and returns what is lost of what the command said was done.
-    fn judge_end(&self, _state: &Tree) -> Result<(), String> {
-        Ok(())
     }
 }
 

@@ -58,7 +58,7 @@ impl fmt::Display for Call {
 }
 
 /// The system calls that one run makes in its first thread, in order.
-pub(crate) fn calls_of_a_run(line: &[OsString]) -> Vec<Call> {
+fn calls_of_a_run(line: &[OsString]) -> Vec<Call> {
     calls_in(&traced(&["-y"], line))
 }
 

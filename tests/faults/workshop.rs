@@ -53,7 +53,9 @@ impl Looks {
         if Looks::of(path).as_ref() == Some(self) {
             return;
         }
-        if path.is_symlink() || fs::write(path, &self.bytes).is_err() {
+        // A file that has a second name is another file than the one with that name.
+        let has_second_name = path.symlink_metadata().is_ok_and(|meta| meta.nlink() > 1);
+        if has_second_name || path.is_symlink() || fs::write(path, &self.bytes).is_err() {
             fs::remove_file(path).unwrap();
             fs::write(path, &self.bytes).unwrap();
         }
@@ -106,10 +108,12 @@ impl Tree {
 
     /// Restores this state of the folder.
     pub(crate) fn put(&self, root: &Path) {
-        for path in Tree::names(root).iter().rev().filter(|path| !self.0.contains_key(*path)) {
-            let path = root.join(path);
-            if path.symlink_metadata().unwrap().is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }
-                .unwrap();
+        for path in Tree::names(root).iter().rev() {
+            let there = root.join(path);
+            let is_dir = there.symlink_metadata().unwrap().is_dir();
+            if self.0.get(path).is_none_or(|looks| looks.is_none() != is_dir) {
+                if is_dir { fs::remove_dir(there) } else { fs::remove_file(there) }.unwrap();
+            }
         }
         for (path, looks) in &self.0 {
             match looks {

@@ -24,7 +24,10 @@ use kmodlab::vault::recovered::RecoveryOutcome;
 
 use crate::crowd::{self, Crowd};
 use crate::import::ImportScene;
-use crate::scene::{Played, Scene, Side};
+use crate::played::Played;
+use crate::repair;
+use crate::resumed::Resumed;
+use crate::scene::{Scene, Side};
 use crate::workshop::{Looks, Tree, whole};
 use model::{Dice, Disk};
 use tape::{Act, Step, record};
@@ -50,16 +53,16 @@ impl<P: Played> Stage<P> {
 
     /// The calls of the scene's command, and the disk on which it makes them. The calls that `failing` names fail.
     fn start(&self, failing: Option<&str>) -> (Disk, Vec<Step>) {
-        let home = self.scene.home();
-        self.scene.start().put(home);
-        (Disk::of(self.scene.start(), home), record(self.scene.line(), home, failing))
+        let home = &self.scene.shop.home;
+        self.scene.start.put(home);
+        (Disk::of(&self.scene.start, home), record(&self.scene.line, home, failing))
     }
 
     /// Kills the scene's command after each of its calls, then runs this one: its tape, and the disk on which it starts, where
     /// the first command's unflushed changes are still pending.
     fn killed_then(&self, line: &[OsString]) -> Vec<(Disk, Vec<Step>)> {
         let (mut disk, tape) = self.start(None);
-        let home = self.scene.home();
+        let home = &self.scene.shop.home;
         let mut runs = Vec::new();
         for step in &tape {
             disk.take(step);
@@ -91,7 +94,7 @@ impl<P: Played> Stage<P> {
             for state in disk.after_power_cut(&mut dice) {
                 let end = if is_end { self.scene.judge_end(&state) } else { Ok(()) };
                 if let Err(what) = self.look(&state).and(end) {
-                    let what = what.replace(&format!("{}/", self.scene.home().display()), "");
+                    let what = what.replace(&format!("{}/", self.scene.shop.home.display()), "");
                     return Err(format!("power cut after {} {}: {what}", step.act, self.short(&step.path)));
                 }
             }
@@ -129,7 +132,7 @@ impl<P: Played> Stage<P> {
         let is_why = |step: &&Step| match &step.act {
             Act::Write { .. } | Act::Set { .. } => step.path == *flushed,
             Act::Open { creates, .. } => creates.is_some() && step.path.parent() == Some(flushed),
-            Act::MakeFolder | Act::RenameTo(_) | Act::Remove => step.path.parent() == Some(flushed),
+            Act::MakeFolder | Act::RenameTo(_) | Act::LinkTo(_) | Act::Remove => step.path.parent() == Some(flushed),
             Act::Cut { .. } | Act::Sync { .. } | Act::SyncAll | Act::FailedSync { .. } | Act::FailedSyncAll => false,
         };
         if let Act::SyncAll = tape[at].act {
@@ -148,7 +151,7 @@ impl<P: Played> Stage<P> {
 
     /// A path without the parts that differ between runs.
     fn short(&self, path: &Path) -> String {
-        let path = path.strip_prefix(self.scene.home()).unwrap();
+        let path = path.strip_prefix(&self.scene.shop.home).unwrap();
         let name = path.to_string_lossy();
         match path.parent().and_then(Path::file_name).and_then(|folder| folder.to_str()) {
             Some("objects") => "a backup".to_owned(),
@@ -162,7 +165,7 @@ impl<P: Played> Stage<P> {
     }
 
     fn counts(&self) -> String {
-        format!("{}: {} states, {} of them different", self.scene.name(), self.states, self.seen.len())
+        format!("{}: {} states, {} of them different", self.scene.name, self.states, self.seen.len())
     }
 }
 
@@ -209,22 +212,6 @@ fn must_hold(needs: &Needs, needed: &[&str]) {
 }
 
 impl Played for Scene {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn home(&self) -> &Path {
-        &self.shop.home
-    }
-
-    fn line(&self) -> &[OsString] {
-        &self.line
-    }
-
-    fn start(&self) -> &Tree {
-        &self.start
-    }
-
     fn judge(&self, state: &Tree) -> Result<(), String> {
         judge(self, state)
     }
@@ -327,28 +314,40 @@ fn a_power_cut_anywhere_loses_nothing_and_without_an_fsync_it_would() {
     }
 }
 
+/// Cuts the power at each call of a command, and at each call of the same command after the first one was killed at any call.
+fn resumed(scene: impl Resumed) {
+    let mut stage = Stage::of(scene);
+    let (disk, tape) = stage.start(None);
+    stage.play(disk.clone(), &tape).unwrap();
+    println!("power cut at each call of {}", stage.counts());
+    let mut needs = Needs::new();
+    stage.without_each_fsync(&disk, &tape, &mut needs);
+    must_be_needed(stage.scene.name, &needs);
+    // Killed after any call, run again as it then is confirmed, and without power at any call of that.
+    let (mut disk, tape) = stage.start(None);
+    let (home, runs) = (stage.scene.shop.home.clone(), tape.len());
+    for step in &tape {
+        disk.take(step);
+        disk.now().put(&home);
+        let again = stage.scene.again().unwrap_or_else(|| stage.scene.line.clone());
+        let again = record(&again, &home, None);
+        stage.play(disk.clone(), &again).unwrap();
+    }
+    println!("killed at each of {runs} calls, run again, power cut at each call of {}", stage.counts());
+}
+
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn a_power_cut_in_an_import_loses_nothing_and_without_an_fsync_it_would() {
     for scene in [ImportScene::fresh(), ImportScene::behind()] {
-        let mut stage = Stage::of(scene);
-        let (disk, tape) = stage.start(None);
-        stage.play(disk.clone(), &tape).unwrap();
-        println!("power cut at each call of {}", stage.counts());
-        let mut needs = Needs::new();
-        stage.without_each_fsync(&disk, &tape, &mut needs);
-        must_be_needed(stage.scene.name(), &needs);
-        // Killed after any call, run again as it then is confirmed, and without power at any call of that.
-        let (mut disk, tape) = stage.start(None);
-        let (home, runs) = (stage.scene.home().to_owned(), tape.len());
-        for step in &tape {
-            disk.take(step);
-            disk.now().put(&home);
-            let again = record(&stage.scene.again(), &home, None);
-            stage.play(disk.clone(), &again).unwrap();
-        }
-        println!("killed at each of {runs} calls, run again, power cut at each call of {}", stage.counts());
+        resumed(scene);
     }
+}
+
+#[test]
+#[ignore = "needs strace: tests/run runs it"]
+fn a_power_cut_in_a_repair_loses_nothing_and_without_an_fsync_it_would() {
+    repair::scenes().into_iter().for_each(resumed);
 }
 
 #[test]
@@ -367,7 +366,7 @@ fn a_power_cut_in_a_group_loses_nothing_and_without_a_flush_it_would() {
         println!("{files} fsyncs and {systems} syncfs; power cut at each call of {}", stage.counts());
         let mut needs = Needs::new();
         stage.without_each_fsync(&disk, &tape, &mut needs);
-        must_be_needed(stage.scene.name(), &needs);
+        must_be_needed(stage.scene.name, &needs);
     }
 }
 

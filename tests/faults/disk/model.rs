@@ -131,6 +131,12 @@ impl Disk {
                 let from = path.file_name().unwrap().to_owned();
                 self.change(folder, What::Rename { from, to, inode });
             }
+            Act::LinkTo(to) => {
+                let inode = self.names[path];
+                self.names.insert(to.clone(), inode);
+                let (folder, name) = self.place(to);
+                self.change(folder, What::Name { name, inode: Some(inode) });
+            }
             Act::Remove => {
                 self.names.remove(path).unwrap();
                 let (folder, name) = self.place(path);

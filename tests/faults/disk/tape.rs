@@ -10,11 +10,11 @@ use crate::strace::traced;
 
 /// The calls that a tape records.
 const KNOWN: &str = "open,openat,openat2,mkdir,mkdirat,pwrite64,ftruncate,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,\
-                     unlinkat,rmdir,utimensat,fchmod,fchown,fsetxattr,fcntl";
+                     unlinkat,rmdir,utimensat,fchmod,fchown,fsetxattr,fcntl,linkat";
 
 /// Calls that also change a disk but that no tape supports: add them to the model before the program uses them.
 const UNKNOWN: &str = "creat,write,writev,pwritev,pwritev2,truncate,fallocate,copy_file_range,sendfile,splice,\
-                       link,linkat,symlink,symlinkat,mknod,mknodat,chmod,fchmodat,chown,lchown,fchownat,setxattr,\
+                       link,symlink,symlinkat,mknod,mknodat,chmod,fchmodat,chown,lchown,fchownat,setxattr,\
                        lsetxattr,fremovexattr,removexattr,lremovexattr,sync,sync_file_range,msync,ioctl";
 
 /// One call that changes the disk or makes a change durable.
@@ -43,6 +43,7 @@ pub(super) enum Act {
         len: usize,
     },
     RenameTo(PathBuf),
+    LinkTo(PathBuf),
     Remove,
     Set {
         fd: i32,
@@ -67,6 +68,7 @@ impl fmt::Display for Act {
             Act::Write { .. } => "writing",
             Act::Cut { .. } => "cutting",
             Act::RenameTo(_) => "renaming",
+            Act::LinkTo(_) => "linking",
             Act::Remove => "removing",
             Act::Set { .. } => "giving its looks to",
             Act::Sync { .. } | Act::SyncAll => "flushing",
@@ -162,6 +164,7 @@ impl Reader<'_> {
             "mkdirat" => (self.path(&line, Some(0), 1), Act::MakeFolder),
             "rename" => (self.path(&line, None, 0), Act::RenameTo(self.path(&line, None, 1))),
             "renameat" | "renameat2" => (self.path(&line, Some(0), 1), Act::RenameTo(self.path(&line, Some(2), 3))),
+            "linkat" => (self.path(&line, Some(0), 1), Act::LinkTo(self.path(&line, Some(2), 3))),
             "unlink" | "rmdir" => (self.path(&line, None, 0), Act::Remove),
             "unlinkat" => (self.path(&line, Some(0), 1), Act::Remove),
             "fcntl" => {
