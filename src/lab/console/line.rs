@@ -172,7 +172,9 @@ fn has_oops_number(line: &str) -> bool {
     let Some((number, behind)) = number.split_once(']') else { return false };
     // The configuration follows: PREEMPT SMP NOPTI; ARM or THUMB2; on MIPS and LoongArch a colon.
     let is_configuration = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, ' ' | '_' | '=');
-    let is_configured = behind.is_empty() || behind.starts_with(' ') && behind.chars().all(is_configuration);
+    // Another line may begin before this one has ended.
+    let own = behind.split_once(" [").map_or(behind, |(own, _)| own);
+    let is_configured = own.is_empty() || own.starts_with(' ') && own.chars().all(is_configuration);
     if !is_number(number) || !is_configured && behind.trim_end() != ":" && !behind.starts_with(" LE ") {
         return false;
     }
@@ -202,7 +204,7 @@ fn has_oops_number(line: &str) -> bool {
 
 /// Is it a report that the kernel survives, and how does it end?
 fn warning(line: &str) -> Option<ReportEnd> {
-    const BUGS: [&str; 23] = [
+    const BUGS: [&str; 26] = [
         "KASAN: ",
         "KFENCE: ",
         "KCSAN: ",
@@ -226,6 +228,10 @@ fn warning(line: &str) -> Option<ReportEnd> {
         "mempool element poison mismatch",
         "looking up invalid subclass: ",
         "Dentry ",
+        // lockdep's tables are full, so it stops.
+        "MAX_STACK_TRACE_ENTRIES too low!",
+        "MAX_LOCK_DEPTH too low!",
+        "MAX_LOCKDEP_",
     ];
     // kernel/locking/lockdep.c, kernel/rcu/update.c: up to 4.11 "[ INFO: … ]", then "WARNING: …"; some stay "[ BUG: … ]".
     const LOCKS: [&str; 14] = [
@@ -246,7 +252,7 @@ fn warning(line: &str) -> Option<ReportEnd> {
     ];
     // arch/x86/kernel/unwind_frame.c, since 4.9
     const STACKS: [&str; 2] = ["kernel stack regs at ", "kernel stack frame pointer at "];
-    const OTHERS: [&str; 17] = [
+    const OTHERS: [&str; 18] = [
         "list_add corruption",
         "list_del corruption",
         "list_add double add",
@@ -265,6 +271,8 @@ fn warning(line: &str) -> Option<ReportEnd> {
         "VFS: Close: file count is ",
         // mm/slab.c, up to 6.7
         "Slab corruption",
+        // mm/kmemleak.c
+        "unreferenced object 0x",
         "slab error in ",
     ];
     let begins = |words: &[&str], text: &str| words.iter().any(|words| text.starts_with(words));
@@ -477,13 +485,22 @@ fn behind_others(line: &str) -> &str {
         // The kernel pads the seconds to five places.
         stamp.is_some_and(|(stamp, _)| stamp.len() >= 12 && is_time(stamp.trim_start()))
     };
-    // printk ends its lines, so a line that begins with a stamp has no second one but a quoted one.
-    let first = line.match_indices('[').map(|(at, _)| at).find(is_stamp);
-    let Some((before, from)) = first.and_then(|at| line.split_at_checked(at)) else { return line };
-    let before = before.trim_end_matches(' ');
-    let is_end_of_text = |c: char| c.is_alphanumeric() || matches!(c, '.' | '!' | '?' | '#' | '$' | '%');
-    let is_prompt = ["login:", "Password:"].iter().any(|prompt| before.ends_with(prompt));
-    if is_prompt || before.ends_with(is_end_of_text) { from } else { line }
+    let mut stamps = line.match_indices('[').map(|(at, _)| at).filter(is_stamp);
+    let is_text = |before: &str| {
+        let is_end_of_text = |c: char| c.is_alphanumeric() || matches!(c, '.' | '!' | '?' | '#' | '$' | '%');
+        before.ends_with(is_end_of_text) || ["login:", "Password:"].iter().any(|prompt| before.ends_with(prompt))
+    };
+    let follows = |at: usize, is_second: bool| {
+        let (before, from) = line.split_at_checked(at)?;
+        // A line that begins with a stamp quotes the second one, unless that breaks into a word (up to 4.x).
+        is_text(if is_second { before } else { before.trim_end_matches(' ') }).then_some(from)
+    };
+    let from = match stamps.next() {
+        Some(0) => stamps.find_map(|at| follows(at, true)),
+        Some(first) => follows(first, false),
+        None => None,
+    };
+    from.unwrap_or(line)
 }
 
 /// `** 12`, first on its line or after text of others.

@@ -29,6 +29,7 @@ fn what_the_kernel_puts_before_a_line_is_taken_off() {
         "[    0.9] ** 3 printk messages dropped ** hello",
         "debian login: [    1.234567] hello",
         "executing program[    1.234567][   T42] hello",
+        "[    1.000000] hello: 34359738352 bytes[    1.234567] hello",
         "CCCC** 1196 printk messages dropped ** hello",
     ] {
         assert_eq!(bare(line), "hello", "{line:?}");
@@ -81,6 +82,7 @@ fn each_kind_is_told_by_its_line() {
         ("PANIC: double fault, error_code: 0x0", Oops),
         ("divide_error: 0000 [#1] PREEMPT SMP", Oops),
         ("stack segment: 0000 [#2] SMP", Oops),
+        ("general protection fault: 0000 [#1] [    2.345678] audit: type=1326", Oops),
         ("Oops: Kernel access of bad area, sig: 11 [#1]", Oops),
         ("Unhandled unaligned access in kernel: sig: 9 [#1] PREEMPT", Oops),
         ("Internal error: Oops: 0000000096000004 [#1] PREEMPT SMP ARM", Oops),
@@ -164,6 +166,9 @@ fn what_the_kernel_survives_is_a_warning() {
         "Slab corruption (Not tainted): kmalloc-64 start=ffff888003c4d000, len=64",
         "slab error in verify_redzone_free(): cache `kmalloc-64': double free detected",
         "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+        "unreferenced object 0xffff888006fe8600 (size 256):",
+        "BUG: MAX_STACK_TRACE_ENTRIES too low!",
+        "BUG: MAX_LOCKDEP_CHAINS too low!",
     ] {
         let reading = read(&format!("{line}\n"));
         assert_eq!((reading.crash, reading.warnings), (None, vec![line.to_owned()]));
@@ -187,6 +192,7 @@ fn what_is_no_fault_of_the_kernel_is_none() {
         "Out of memory: Killed process 74 (hello) total-vm:1kB, anon-rss:1kB",
         "pstore: [    1.234567] BUG: kernel NULL pointer dereference, address: 0000000000000000",
         "> [    1.234567] kernel BUG at hello.c:1!",
+        "[    1.000000] hello: read [    1.234567] kernel BUG at hello.c:1!",
         "the log says \"[    1.234567] Oops: 0000 [#1] SMP\"",
         "kmemleak: Kernel memory leak detector initialized (mem pool available: 15672)",
         "kmemleak: Automatic memory scanning thread started",
