@@ -172,6 +172,7 @@ mod vermagic;
 pub mod walk;
 #[cfg(not(feature = "internals"))]
 mod walk;
+mod wildcard;
 
 /// The program: runs the command that this process was started with. Not part of the library; `src/main.rs` calls it.
 #[cfg(feature = "program")]

@@ -12,6 +12,7 @@ use crate::kernel::preference::DepmodOrder;
 use crate::module::listing::ListedField;
 use crate::module::{file, is_module_name, name_of_file};
 use crate::walk::{Scope, Walk};
+use crate::wildcard::{Bracket, matches};
 
 /// The greatest depth of directories that are searched in a tree without `modules.dep`.
 const SEARCH_DEPTH: usize = 16;
@@ -99,7 +100,8 @@ impl ModuleIndex {
     fn by_alias(&self, alias: &str) -> Vec<String> {
         let text = self.index("modules.alias").unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
-        let same = |pattern: &str| matches(underscores(pattern).as_bytes(), underscores(alias).as_bytes());
+        let alias = underscores(alias);
+        let same = |pattern: &str| matches(underscores(pattern).as_bytes(), alias.as_bytes(), Bracket::Class);
         lines.filter(|(pattern, _)| same(pattern)).map(|(_, module)| module.to_owned()).collect()
     }
 
@@ -115,7 +117,7 @@ impl ModuleIndex {
         let aliases = text.split('\0').filter_map(|string| string.split_once(".alias="));
         let alias = underscores(alias);
         let mut names: Vec<&str> = aliases
-            .filter(|(_, pattern)| matches(underscores(pattern).as_bytes(), alias.as_bytes()))
+            .filter(|(_, pattern)| matches(underscores(pattern).as_bytes(), alias.as_bytes(), Bracket::Class))
             .map(|(name, _)| name)
             .collect();
         names.dedup();
@@ -151,44 +153,9 @@ fn underscores(pattern: &str) -> String {
     pattern.chars().map(one).collect()
 }
 
-/// Shell patterns as in modules.alias: `*`, `?` and `[…]`.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|skip| matches(rest, text.get(skip..).unwrap_or_default())),
-        Some((b'?', rest)) => text.split_first().is_some_and(|(_, text)| matches(rest, text)),
-        Some((b'[', rest)) => {
-            let Some(end) = rest.iter().position(|b| *b == b']') else { return false };
-            let (Some((first, text)), Some(class), Some(rest)) =
-                (text.split_first(), rest.get(..end), rest.get(end + 1..))
-            else {
-                return false;
-            };
-            in_class(class, *first) && matches(rest, text)
-        }
-        Some((byte, rest)) => text.split_first().is_some_and(|(first, text)| first == byte && matches(rest, text)),
-    }
-}
-
-fn in_class(class: &[u8], byte: u8) -> bool {
-    match class {
-        [from, b'-', to, rest @ ..] => (*from..=*to).contains(&byte) || in_class(rest, byte),
-        [one, rest @ ..] => *one == byte || in_class(rest, byte),
-        [] => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn aliases_are_shell_patterns() {
-        assert!(matches(b"pci:v00008086d*sv*", b"pci:v00008086d00001234sv1"));
-        assert!(matches(b"usb:v[0-9a]?", b"usb:va7"));
-        assert!(!matches(b"usb:v[0-9]", b"usb:vx"));
-        assert!(!matches(b"fs_ext4", b"fs_ext3"));
-    }
 
     #[test]
     fn a_range_keeps_its_dash() {

@@ -4,6 +4,8 @@ use jiff::Zoned;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::wildcard::{self, Bracket};
+
 /// A trusted key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TrustedKey {
@@ -89,20 +91,7 @@ impl TrustedKey {
 
 /// Whether a pattern with `*` and `?` matches (ssh_config(5), PATTERNS). A negated one matches nothing.
 fn matches(pattern: &str, text: &str) -> bool {
-    let mut letters = pattern.chars();
-    match letters.next() {
-        None => text.is_empty(),
-        Some('*') => text
-            .char_indices()
-            .map(|(at, _)| at)
-            .chain([text.len()])
-            .any(|at| matches(letters.as_str(), text.get(at..).unwrap_or_default())),
-        Some(letter) => {
-            let mut rest = text.chars();
-            rest.next().is_some_and(|first| letter == '?' || letter == first)
-                && matches(letters.as_str(), rest.as_str())
-        }
-    }
+    wildcard::matches(pattern.as_bytes(), text.as_bytes(), Bracket::Literal)
 }
 
 /// A time: `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, in local time, or in UTC with a `Z`.

@@ -22,12 +22,13 @@ use source::Sources;
 
 /// The layers from the bottom up. `door` contains the macros of the feature `internals`, `lib` is the crate's root, which lists
 /// the public names, and `main` is the program.
-const LAYERS: [&str; 32] = [
+const LAYERS: [&str; 33] = [
     "door",
     "escape",
     "error",
     "text",
     "edit",
+    "wildcard",
     "parallel",
     "digest",
     "spill",
