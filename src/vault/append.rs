@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, OFlags};
 
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
@@ -155,14 +155,17 @@ impl JournalTail {
 }
 
 /// Refuses a journal to which nothing can be appended, before anything else is written: one that is immutable or append-only, or on a
-/// file system that can't be written.
+/// file system that can't be written; or one that does not exist, in a folder of that kind.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
 pub(super) fn must_be_possible(state: &PrivateFolder, tail: &JournalTail) -> Result<()> {
     let open = |name| match state.file(name, "opening the journal for writing", OFlags::WRONLY) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let may_create = rustix::fs::accessat(state.dir(), ".", Access::WRITE_OK, AtFlags::EACCESS);
+            may_create.map_err(|e| Error::io("creating the journal", e).on(state.path().join(name)))
+        }
         file => file.map(drop),
     };
     match open(JOURNAL) {

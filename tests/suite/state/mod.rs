@@ -6,6 +6,7 @@
 //! - `forged`: intents and journal lines with names that this program never writes
 //! - `foreign`: files that the program did not create
 //! - `others`: another user's state is read with an explicit option, and never written
+//! - `unwritable`: a journal to which nothing can be appended
 //! - `spans`: recovery writes old bytes only over old and new bytes
 //!
 //! ```text
@@ -20,3 +21,4 @@ mod others;
 mod ownership;
 mod scene;
 mod spans;
+mod unwritable;

@@ -1,6 +1,7 @@
 //! A folder with two modules, one patched and one with an interrupted patch, and everything that a state folder can contain.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -72,7 +73,12 @@ impl Scene {
 
     /// Both modules, without a state folder.
     pub(crate) fn bare() -> Scene {
-        let scene = Scene { folder: tempfile::tempdir().unwrap() };
+        Scene::inside(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in this folder.
+    pub(crate) fn inside(folder: TempDir) -> Scene {
+        let scene = Scene { folder };
         for module in [PATCHED, INTERRUPTED] {
             fs::copy(fixture(module), scene.path(module)).unwrap();
         }
@@ -122,7 +128,13 @@ impl Scene {
 
     /// Runs the program in the folder, with the state folder given relative to it. It must end.
     pub(crate) fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Answer {
-        let output = self.output(arguments);
+        let line = [KMODLAB].into_iter().chain(arguments).map(OsString::from);
+        self.run_line(&line.collect::<Vec<_>>())
+    }
+
+    /// The same for a command line that runs the program.
+    pub(crate) fn run_line(&self, line: &[OsString]) -> Answer {
+        let output = self.output_of(line);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Answer { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }
@@ -134,8 +146,13 @@ impl Scene {
     }
 
     fn output<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
-        let mut command = Command::new(KMODLAB);
-        command.args(arguments).current_dir(self.folder.path()).env("KMODLAB_STATE_DIR", "state").env("NO_COLOR", "1");
+        let line = [KMODLAB].into_iter().chain(arguments).map(OsString::from);
+        self.output_of(&line.collect::<Vec<_>>())
+    }
+
+    fn output_of(&self, line: &[OsString]) -> Output {
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).current_dir(self.folder.path()).env("KMODLAB_STATE_DIR", "state").env("NO_COLOR", "1");
         command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let begun = Instant::now();
