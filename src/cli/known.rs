@@ -2,7 +2,7 @@
 
 use crate::cli::output::{self, Failure, Session, count};
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::selection::RecordedSelection;
+use crate::selection::{JournalSelector, RecordedSelection};
 use crate::vault::damage::{DamageKind, JournalDamage};
 use crate::vault::index::JournalIndex;
 use crate::vault::inventory::JournalDoubt;
@@ -57,6 +57,19 @@ pub(super) fn or_nowhere(error: Error, nowhere: Option<&str>) -> Error {
         Some(path) => said.on(path),
         None => said,
     }
+}
+
+/// The modules with a mark in the module trees of this machine: what a selection of all is, if the journal has none.
+pub(super) fn marked(selector: &JournalSelector<'_>, session: &Session<'_>) -> Result<RecordedSelection> {
+    let folders = session.machine(selector.vault).module_folders();
+    output::waiting("searching the module trees for marks", || selector.marked(&folders))
+}
+
+/// What was searched, and what was not, where neither journal nor marks name a module.
+pub(super) fn print_searched(what: &str, session: &mut Session<'_>) -> Result<(), Failure> {
+    writeln!(session.out, "{what}, and no module in the module trees of this machine has a mark")?;
+    writeln!(session.out, "other folders were not searched for marks: kmodlab scan DIR")?;
+    Ok(())
 }
 
 /// How much damage is printed.

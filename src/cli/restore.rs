@@ -31,7 +31,7 @@ use crate::vault::{Vault, Writer};
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
-    /// All modules that are patched now, by the journal
+    /// All modules that are patched now, by the journal; if there is none, those with a mark in this machine's module trees
     #[arg(long, conflicts_with = "Modules")]
     all: bool,
     /// Put the original back even over changes that somebody else made; they are backed up too
@@ -124,10 +124,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         false => known.named(&args.modules.selection()),
     })?;
     if selection.is_empty() && args.all {
-        if !args.json {
-            writeln!(session.out, "nothing is patched")?;
+        selection = known::marked(&known, session)?;
+        if selection.is_empty() {
+            if !args.json {
+                known::print_searched("nothing is patched by the journal", session)?;
+            }
+            return Ok(Status::Done);
         }
-        return Ok(Status::Done);
     }
     let mut outcomes =
         RestoreOutcomes { index: &index, nowhere, is_json: args.json, statuses: Statuses::default(), failed: None };

@@ -18,7 +18,7 @@ use crate::vault::reports::{FileReport, FileTally};
 use crate::vault::standing::{BackupState, FileState, Standing};
 
 #[derive(clap::Args)]
-#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which the modules that the journal knows are selected, 64 folders deep; with --against, all modules in a folder [default: all modules that the journal knows; with --against, the module tree of the kernel's release on this machine]")))]
+#[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which the modules that the journal knows are selected, 64 folders deep; with --against, all modules in a folder [default: all modules that the journal knows, or, if there is none, those with a mark in this machine's module trees; with --against, the module tree of the kernel's release on this machine]")))]
 pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
@@ -55,10 +55,13 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         true => selector.all(),
         false => selector.named(&args.modules.selection()),
     })?;
-    let count = selection.len();
-    if count == 0 && is_all && !args.json {
-        writeln!(session.out, "the journal knows no module")?;
+    if selection.is_empty() && is_all {
+        selection = known::marked(&selector, session)?;
+        if selection.is_empty() && !args.json {
+            known::print_searched("the journal knows no module", session)?;
+        }
     }
+    let count = selection.len();
     let progress = Mutex::new(Some(Progress::new("module", count)));
     let inspect = |module: &SelectedModule| -> Result<FileReport> {
         if let Some(progress) = &*progress.lock().unwrap_or_else(|e| e.into_inner()) {

@@ -95,6 +95,13 @@ impl Machine {
         self.homes().flat_map(with_trees).find(|tree| is_below(path, tree))
     }
 
+    /// The folders in which this system keeps the module trees of its kernels, each once.
+    pub(crate) fn module_folders(&self) -> Vec<PathBuf> {
+        let mut seen = HashSet::new();
+        let is_new = |home: &PathBuf| home.metadata().is_ok_and(|folder| seen.insert((folder.dev(), folder.ino())));
+        self.homes().filter(is_new).collect()
+    }
+
     /// Where systems keep modules: most, most of today, NixOS, Android.
     fn homes(&self) -> impl Iterator<Item = PathBuf> {
         let places = [

@@ -143,6 +143,32 @@ impl JournalSelector<'_> {
         Ok(selection)
     }
 
+    /// The modules in these directories that have the mark of a patch, whatever the journal knows. A directory that does not exist or has no
+    /// modules is left out; one that can't be read is an element of the selection.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] if there is no room for the selection.
+    pub fn marked(&self, directories: &[PathBuf]) -> Result<RecordedSelection> {
+        let mut selection = RecordedSelection { seen: Some(HashSet::new()), ..self.none() };
+        for directory in directories {
+            let mut files = Walk::modules(directory.clone());
+            loop {
+                let some: Vec<Result<PathBuf>> = files.by_ref().take(STEP).collect();
+                if some.is_empty() {
+                    break;
+                }
+                let look = |found: Result<PathBuf>| match found {
+                    Ok(path) => PatchMark::of_file(&path).map(|_| SelectedModule::of(path)),
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    Err(error) => Some(SelectedModule::failed(error)),
+                };
+                parallel::map(some, look).into_iter().flatten().try_for_each(|named| selection.add(named))?;
+            }
+        }
+        Ok(selection)
+    }
+
     fn none(&self) -> RecordedSelection {
         RecordedSelection {
             count: 0,

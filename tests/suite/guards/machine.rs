@@ -531,3 +531,36 @@ fn a_file_of_somebody_else_could_not_be_put_back() {
     assert_eq!(answer.text, format!("kmodlab: /srv/hello-4.ko: refused by the guard file-kind: {why}\n"));
     assert_eq!(answer.status, 3);
 }
+
+/// `restore --all` and `verify` never say that nothing is patched while a module in the machine's trees has a mark.
+#[test]
+#[ignore = "needs root: tests/run runs it"]
+fn without_a_journal_the_module_trees_are_searched_for_marks() {
+    let machine = Machine::new();
+    let module = machine.module("/lib/modules/6.1.0-1-demo/kernel/hello-4.ko");
+    machine.module("/lib/modules/6.1.0-1-demo/kernel/other.ko");
+    let original = fs::read(machine.path(&module)).unwrap();
+    machine.assert_patched(&module, &["--mark", "--allow-installed"]);
+    let patched = fs::read(machine.path(&module)).unwrap();
+    fs::rename(machine.path(STATE), machine.path("away")).unwrap();
+
+    let answer = machine.kmodlab(&["restore", "--all"]);
+    assert_eq!(answer.status, 2, "{}", answer.text);
+    assert!(answer.text.contains(&module) && answer.text.contains("no backup here begins with"), "{}", answer.text);
+    assert!(!answer.text.contains("nothing is patched"), "{}", answer.text);
+    let answer = machine.kmodlab(&["verify"]);
+    assert_eq!(answer.status, 1, "{}", answer.text);
+    assert!(answer.text.contains("patched by its mark, and unknown to the journal"), "{}", answer.text);
+    assert_eq!(fs::read(machine.path(&module)).unwrap(), patched);
+
+    // Only the journal is lost: the mark leads to the backup.
+    fs::rename(machine.path("away"), machine.path(STATE)).unwrap();
+    for name in ["journal.jsonl", "journal.copy.jsonl"] {
+        fs::remove_file(machine.path(STATE).join(name)).unwrap();
+    }
+    let answer = machine.kmodlab(&["restore", "--all"]);
+    assert_eq!(answer.status, 0, "{}", answer.text);
+    assert_eq!(fs::read(machine.path(&module)).unwrap(), original);
+    let answer = machine.kmodlab(&["restore", "--all"]);
+    assert!(answer.status == 0 && answer.text.contains("nothing is patched by the journal, and"), "{}", answer.text);
+}
