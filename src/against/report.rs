@@ -116,7 +116,7 @@ pub fn compare_with(request: &AgainstRequest<'_>, begin: impl FnOnce(usize), ste
         false => None,
     };
     let files = match &tree {
-        Some(tree) => PairedFiles::of(&FileSelection { modules: vec![tree.clone()], list: None })?,
+        Some(tree) => PairedFiles::of(&FileSelection { modules: vec![tree.clone()], ..FileSelection::default() })?,
         None => PairedFiles::of(request.selection)?,
     };
     begin(files.files.len());
@@ -142,6 +142,7 @@ fn own_tree(originals: &OriginalStream, request: &AgainstRequest<'_>) -> Result<
         return Err(Error::new(ErrorKind::NotFound, what).hint("name the files or folders to compare").on(name));
     };
     let trees = ["/lib/modules", "/usr/lib/modules"].map(|modules| Path::new(modules).join(&release));
+    let trees = trees.map(|tree| request.selection.root.as_ref().map_or(tree.clone(), |root| root.named(&tree)));
     let found = trees.into_iter().find(|tree| tree.is_dir()).ok_or_else(|| {
         let what = format!("this machine has no module tree of {release}");
         Error::new(ErrorKind::NotFound, what).hint("name the files or folders to compare").on(name.clone())
@@ -322,7 +323,7 @@ mod tests {
     fn compared(kernel: &Path, top: &Path, named: &[&str]) -> Vec<(String, &'static str)> {
         let kernel = KernelName::from(kernel);
         let modules = named.iter().map(|name| top.join(name)).collect();
-        let selection = FileSelection { modules, list: None };
+        let selection = FileSelection { modules, ..FileSelection::default() };
         let request = AgainstRequest { kernel: &kernel, selection: &selection, lookup: &Lookup::default() };
         let report = compare_with(&request, |_| (), || ()).unwrap();
         let below = |path: &Path| path.strip_prefix(top).unwrap().display().to_string();

@@ -11,7 +11,7 @@ use crate::change::restore_from::FilePlan;
 use crate::digest::Sha256;
 use crate::text::{path_hex, path_text};
 use crate::vault::extract::ExtractedOriginal;
-use crate::vault::record::{FileChange, WriteMethod};
+use crate::vault::record::WriteMethod;
 use crate::vault::restore::RestoreStep;
 
 /// A restore, planned or done, as it is serialised.
@@ -57,17 +57,10 @@ impl<'r> RestoreReport<'r> {
         RestoreReport {
             journal: done.entry.as_ref().map(|entry| entry.seq),
             also_restored: &done.metadata,
-            ..match change {
-                Some(change) => RestoreReport::of_change(path, change),
-                None => RestoreReport::new(path, "original"),
-            }
+            before: change.filter(|change| change.how != WriteMethod::Create).map(|change| change.before),
+            after: change.map(|change| change.after),
+            ..RestoreReport::new(path, if change.is_some() { "restored" } else { "original" })
         }
-    }
-
-    /// The change of a module that was restored, without its line.
-    fn of_change(path: &'r Path, change: &FileChange) -> RestoreReport<'r> {
-        let before = Some(change.before).filter(|_| change.how != WriteMethod::Create);
-        RestoreReport { before, after: Some(change.after), ..RestoreReport::new(path, "restored") }
     }
 
     /// An original that was written into another file.
@@ -105,10 +98,5 @@ impl<'r> RestoreReport<'r> {
             compared: Some(&file.module),
             ..RestoreReport::new(&file.module.path, if file.write.is_some() { "planned" } else { "original" })
         }
-    }
-
-    /// A file whose original came from a kernel.
-    pub fn of_done_from(path: &'r Path, change: &FileChange, journal: Option<u64>) -> RestoreReport<'r> {
-        RestoreReport { journal, ..RestoreReport::of_change(path, change) }
     }
 }

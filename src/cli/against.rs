@@ -8,7 +8,6 @@ use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, grouped};
 use crate::cli::status::Status;
 use crate::escape::for_eyes;
-use crate::kernel::KernelName;
 
 /// `verify --against`
 pub(super) fn verify(
@@ -17,7 +16,7 @@ pub(super) fn verify(
     is_json: bool,
     session: &mut Session<'_>,
 ) -> Result<Status, Failure> {
-    let (kernel, selection) = (KernelName::from(kernel), modules.selection());
+    let (kernel, selection) = (session.kernel_name(kernel), modules.selection_in(session));
     let lookup = session.lookup();
     let request = AgainstRequest { kernel: &kernel, selection: &selection, lookup: &lookup };
     let progress = OnceCell::new();

@@ -88,7 +88,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     // Checks do not depend on a journal that cannot be read; the commands that need it report the error.
     let journal = session.vault().and_then(|vault| vault.index()).ok().filter(|index| !index.is_empty());
     let request = CheckRequest { kernels: &kernels, load, max_size: lookup.max_size, journal: journal.as_ref() };
-    let mut files = args.modules.files()?;
+    let mut files = args.modules.selection().files()?;
     let (mut tally, mut is_first) = (CheckTally::default(), true);
     loop {
         let what = format!("checking modules, {} done", tally.done);

@@ -61,7 +61,7 @@ pub(super) fn or_nowhere(error: Error, nowhere: Option<&str>) -> Error {
 
 /// The modules with a mark in the module trees of this machine: what a selection of all is, if the journal has none.
 pub(super) fn marked(selector: &JournalSelector<'_>, session: &Session<'_>) -> Result<RecordedSelection> {
-    let folders = session.machine(selector.vault).module_folders();
+    let folders = session.machine(selector.vault).module_folders(session.root.as_ref());
     output::waiting("searching the module trees for marks", || selector.marked(&folders))
 }
 

@@ -58,7 +58,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let zone = TimeZone::system();
     let time = |text: &Option<String>| text.as_deref().map(|text| utc(text, &zone)).transpose();
     let query = LogQuery {
-        subject: args.what.as_deref().map(LogSubject::named),
+        subject: args.what.as_deref().map(|what| LogSubject::named(what, session.root.as_ref())),
         since: time(&args.since)?,
         until: time(&args.until)?,
         most: args.max_count,

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::cli::lab::{LabArgs, status, stored};
 use crate::cli::output::{self, Failure, Paint, Progress, Session, count, waiting};
 use crate::cli::status::Status;
-use crate::cli::r#try::predicted;
 use crate::escape::for_eyes;
 use crate::lab::matrix::{MatrixProgress, MatrixRequest};
 use crate::lab::outcome;
@@ -107,7 +106,7 @@ fn print(trials: &[Trial], session: &mut Session<'_>) -> Result<(), Failure> {
         let name = session.paint(Paint::Bad, for_eyes(&trial.module.name));
         let (origin, kernel, load_mode) = (for_eyes(origin), for_eyes(&trial.kernel.release), trial.load_mode.name());
         writeln!(session.out, "\n{name} of {origin} on {kernel}, {load_mode}")?;
-        writeln!(session.out, "  predicted  {}", predicted(trial))?;
+        writeln!(session.out, "  predicted  {}", outcome::predicted(trial))?;
         writeln!(session.out, "  happened   {}", for_eyes(&outcome::words(trial)))?;
         writeln!(session.out, "  but        {}", for_eyes(&trial.disagreement))?;
     }

@@ -41,9 +41,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::lab::{agent, launcher};
 use crate::module::container::DEFAULT_MAX_SIZE;
+use crate::vault::system_root::SystemRoot;
 use output::{Failure, Session};
 use status::Status;
 
@@ -72,6 +73,10 @@ struct Common {
     /// The folder for backups and the journal [default: $XDG_STATE_HOME/kmodlab; for root /var/lib/kmodlab]
     #[arg(long, global = true, env = "KMODLAB_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
+    /// The root folder of another system, such as a mounted disk: modules, the journal's paths and the state folder are those below
+    /// it, and no link leads out of it (restore, verify, log, recover, vault, report --journal; not patch)
+    #[arg(long = "root", global = true, value_name = "DIR")]
+    system_root: Option<PathBuf>,
     /// The greatest size of a decompressed module, in bytes [default: 1 GiB]
     #[arg(long, global = true, default_value_t = DEFAULT_MAX_SIZE, hide_default_value = true, value_name = "BYTES")]
     #[arg(value_parser = bytes)]
@@ -177,10 +182,14 @@ fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
         escapes: is_terminal,
         may_ask: io::stdin().is_terminal() && io::stderr().is_terminal(),
         state_dir: cli.common.state_dir.clone(),
+        root: None,
         arguments,
         max_size: cli.common.max_size,
     };
-    let result = run(cli.command, &mut session);
+    let result = root(&cli).and_then(|root| {
+        session.root = root;
+        run(cli.command, &mut session)
+    });
     let flushed = session.out.flush();
     let status = match result {
         // The command has finished: it has written its files.
@@ -194,6 +203,22 @@ fn main(arguments: impl IntoIterator<Item = OsString>) -> Status {
     };
     drop(out);
     status
+}
+
+/// The root folder of another system, for the commands that can look at one.
+fn root(cli: &Cli) -> Result<Option<SystemRoot>, Failure> {
+    let Some(root) = &cli.common.system_root else { return Ok(None) };
+    let is_able = match &cli.command {
+        Command::Restore(_) | Command::Verify(_) | Command::Log(_) | Command::Recover(_) | Command::Vault(_) => true,
+        Command::Report(args) => args.journal.is_some(),
+        _ => false,
+    };
+    if !is_able {
+        let what = "this command only looks at this system, not at one below --root";
+        let error = Error::new(ErrorKind::Usage, what);
+        return Err(error.hint("restore, verify, log, recover, vault and report --journal take --root").into());
+    }
+    Ok(Some(SystemRoot::open(root)?))
 }
 
 /// Handles an error of stdout: a pipe that the reader closed is not reported, a full disk is.

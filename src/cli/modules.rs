@@ -1,9 +1,8 @@
 //! The arguments that select modules.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::cli::output;
-use crate::error::Result;
+use crate::cli::output::{self, Session};
 use crate::selection::FileSelection;
 
 // The modules that a command is about. Commands decide what none means. (No doc comment: clap would take it for the
@@ -21,27 +20,12 @@ pub(super) struct Modules {
 impl Modules {
     /// The selection that the arguments describe.
     pub(super) fn selection(&self) -> FileSelection {
-        FileSelection { modules: self.modules.clone(), list: self.files_from.clone() }
+        FileSelection { modules: self.modules.clone(), list: self.files_from.clone(), ..FileSelection::default() }
     }
 
-    /// Do the arguments name no module and no list?
-    pub(super) fn is_empty(&self) -> bool {
-        self.modules.is_empty() && self.files_from.is_none()
-    }
-
-    /// [`FileSelection::is_single`]
-    pub(super) fn is_single(&self) -> bool {
-        self.modules.len() == 1 && self.files_from.is_none()
-    }
-
-    /// The first path that is named.
-    pub(super) fn first(&self) -> Option<&Path> {
-        self.modules.first().map(PathBuf::as_path)
-    }
-
-    /// The only file that is named; `None` for several, for a directory, and with a list.
-    pub(super) fn one(&self) -> Option<&Path> {
-        self.modules.first().map(PathBuf::as_path).filter(|module| self.is_single() && !module.is_dir())
+    /// The selection that the arguments describe, of the files of this session's system.
+    pub(super) fn selection_in(&self, session: &Session<'_>) -> FileSelection {
+        FileSelection { root: session.root.clone(), ..self.selection() }
     }
 
     /// The words of the command line that select the same modules, quoted for a shell.
@@ -49,25 +33,5 @@ impl Modules {
         let mut words: Vec<String> = self.modules.iter().map(|module| output::shell_word(module)).collect();
         words.extend(self.files_from.iter().map(|list| format!("--files-from {}", output::shell_word(list))));
         words
-    }
-
-    /// [`FileSelection::named`]
-    pub(super) fn named(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
-        self.selection().named()
-    }
-
-    /// [`FileSelection::files`]
-    pub(super) fn files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
-        self.selection().files()
-    }
-
-    /// [`FileSelection::real_files`]
-    pub(super) fn real_files(&self) -> Result<impl Iterator<Item = Result<PathBuf>> + Send + use<>> {
-        self.selection().real_files()
-    }
-
-    /// [`FileSelection::count`]
-    pub(super) fn count(&self) -> Option<usize> {
-        output::waiting("counting", || self.selection().count())
     }
 }

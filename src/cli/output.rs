@@ -18,6 +18,7 @@ pub(super) use crate::escape::shell_word;
 use crate::kernel::Kernel;
 use crate::text::hex_rows;
 pub(super) use crate::text::{count, grouped, path, vermagic};
+use crate::vault::system_root::SystemRoot;
 
 /// The streams of a command, and the settings of all commands.
 pub(super) struct Session<'s> {
@@ -33,6 +34,8 @@ pub(super) struct Session<'s> {
     pub(super) may_ask: bool,
     /// `--state-dir`
     pub(super) state_dir: Option<PathBuf>,
+    /// `--root`
+    pub(super) root: Option<SystemRoot>,
     /// The arguments of the program, for the journal.
     pub(super) arguments: Vec<OsString>,
     /// `--max-size`
@@ -44,7 +47,17 @@ impl<'s> Session<'s> {
     /// A session without a terminal, for tests.
     pub(super) fn unattended(out: &'s mut Vec<u8>, err: &'s mut Vec<u8>) -> Session<'s> {
         let (color, escapes, may_ask) = (false, false, false);
-        Session { out, err, color, escapes, may_ask, state_dir: None, arguments: Vec::new(), max_size: 1 << 20 }
+        Session {
+            out,
+            err,
+            color,
+            escapes,
+            may_ask,
+            state_dir: None,
+            root: None,
+            arguments: Vec::new(),
+            max_size: 1 << 20,
+        }
     }
 }
 

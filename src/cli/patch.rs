@@ -19,7 +19,7 @@ use crate::vault::target;
 pub(super) use arguments::Args;
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    match args.modules.one() {
+    match args.modules.selection().one() {
         Some(module) => one(module, &args, session),
         None => many::run(&args, session),
     }

@@ -28,7 +28,7 @@ pub(super) struct Args {
     trials: Vec<PathBuf>,
     /// Make a page of the journal instead: of all of it, or of what `log` accepts, such as a folder
     #[arg(long, value_name = "WHAT", num_args = 0..=1, conflicts_with_all = ["trials", "json", "junit"])]
-    journal: Option<Option<PathBuf>>,
+    pub(super) journal: Option<Option<PathBuf>>,
     /// With --journal: from this time on, as for log
     #[arg(long, value_name = "TIME", requires = "journal", conflicts_with = "trials")]
     since: Option<String>,
@@ -97,7 +97,7 @@ fn journal(what: Option<&Path>, args: &Args, session: &mut Session<'_>) -> Resul
     let time = |text: &Option<String>| text.as_deref().map(|text| log::utc(text, &zone)).transpose();
     let (since, until) = (time(&args.since)?, time(&args.until)?);
     let query = LogQuery {
-        subject: what.map(LogSubject::named),
+        subject: what.map(|what| LogSubject::named(what, session.root.as_ref())),
         since: since.clone(),
         until: until.clone(),
         most: Some(MOST_OPERATIONS),

@@ -22,9 +22,9 @@ use crate::module::summary::MARK;
 use crate::selection::{JournalSelector, RecordedSelection, SelectedModule};
 use crate::vault::extract;
 use crate::vault::index::JournalIndex;
-use crate::vault::record::WriteMethod;
 use crate::vault::restore::RestoreStep;
 use crate::vault::{Vault, Writer};
+use from::print_restored;
 
 #[derive(clap::Args)]
 #[command(mut_arg("modules", |modules| modules.help("Modules: files, or folders, in which, 64 folders deep, those count that the journal knows")))]
@@ -63,7 +63,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    if !args.all && args.modules.is_empty() {
+    if !args.all && args.modules.selection().is_empty() {
         let what = "which modules? name files or folders, or --all for all that are patched";
         return Err(Error::new(ErrorKind::Usage, what).into());
     }
@@ -121,7 +121,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let mut selection = output::waiting("looking for what was patched", || match args.all {
         // A file of an interrupted run is not among them, unless the journal has it.
         true => JournalSelector { pending: &[], ..known }.all(),
-        false => known.named(&args.modules.selection()),
+        false => known.named(&args.modules.selection_in(session)),
     })?;
     if selection.is_empty() && args.all {
         selection = known::marked(&known, session)?;
@@ -164,12 +164,13 @@ fn if_read_only(error: Error) -> Error {
 
 /// Writes the original of one module into a new file.
 fn extract(vault: &Vault, args: &Args, out: &Path, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let Some(module) = args.modules.first().filter(|_| args.modules.is_single()) else {
+    let selection = args.modules.selection_in(session);
+    let Some(module) = selection.modules.first().filter(|_| selection.is_single()) else {
         let what = "-o takes the original of one module";
         return Err(Error::new(ErrorKind::Usage, what).hint("call restore -o once per module").into());
     };
     let (index, pending) = (vault.index()?, vault.pending()?);
-    let extracted = extract::extract(vault, &index, &pending, &change::forgettable_path(module), out)?;
+    let extracted = extract::extract(vault, &index, &pending, &change::forgettable_path(&session.place(module)), out)?;
     if args.json {
         session.json(&RestoreReport::of_extracted(&extracted, out))?;
         return Ok(Status::Done);
@@ -271,30 +272,6 @@ fn all(
         }
     }
     broken
-}
-
-/// Prints what became of a module.
-fn print_restored(path: &Path, done: &Restored, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
-    if is_json {
-        return session.json(&RestoreReport::of_done(path, done));
-    }
-    let Some(change) = done.entry.as_ref().and_then(|entry| entry.change.as_ref()) else {
-        writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?;
-        return Ok(());
-    };
-    let restored = session.paint(Paint::Good, "restored");
-    let was_gone = if change.how == WriteMethod::Create { "  (it was gone)" } else { "" };
-    writeln!(session.out, "{restored}  {}{was_gone}", output::path(path))?;
-    writeln!(session.out, "  now     {}", change.after)?;
-    let note = done.entry.as_ref().and_then(|entry| entry.note.as_deref());
-    if let Some(note) = note.filter(|_| change.overrides.is_empty()) {
-        writeln!(session.out, "  note    {}", crate::escape::for_eyes(note))?;
-    }
-    for metadata in &done.metadata {
-        let metadata = crate::escape::for_eyes(metadata);
-        writeln!(session.out, "  also restored: {metadata} (the journal has the previous value)")?;
-    }
-    Ok(())
 }
 
 /// Restores one module. Changes that somebody else made are discarded after a confirmation of exactly that.

@@ -51,7 +51,8 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         known::warn_of_damage(index.damage(), session);
     }
     let journal = ScanJournal::new(index);
-    let request = ScanRequest { named: Box::new(args.modules.named()?), journal, max_size: session.max_size };
+    let request =
+        ScanRequest { named: Box::new(args.modules.selection().named()?), journal, max_size: session.max_size };
     let render = |module: &ScannedModule<'_>, out: &mut Vec<u8>| {
         // A write to memory does not fail.
         let _ = match args.json {

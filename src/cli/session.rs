@@ -1,12 +1,13 @@
 //! The vault, the cache and the machine of a session.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::cli::output::{Session, shell_word};
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::guard::enrol;
 use crate::guard::machine::Machine;
-use crate::kernel::Lookup;
+use crate::kernel::{KernelName, Lookup};
 use crate::vault::record::RunRecord;
 use crate::vault::{Vault, places};
 
@@ -42,7 +43,7 @@ impl Session<'_> {
         if !foreign.is_given() {
             return self.vault();
         }
-        let vault = Vault::foreign(self.state_folder()?);
+        let vault = Vault::foreign(self.state_folder()?).of_system(self.root.clone());
         vault.must_be_trusted()?;
         Ok(vault)
     }
@@ -58,12 +59,16 @@ impl Session<'_> {
     /// The vault, without this check.
     pub(super) fn vault_unchecked(&self) -> Result<Vault, Error> {
         Ok(Vault::at(self.state_folder()?)
+            .of_system(self.root.clone())
             .recording(RunRecord::of_process(&self.arguments, enrol::machine(Path::new("/")).ok())))
     }
 
     fn state_folder(&self) -> Result<PathBuf, Error> {
         if let Some(folder) = &self.state_dir {
             return Ok(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+        }
+        if let Some(root) = &self.root {
+            return Ok(root.named(places::ROOTS_FOLDER.as_ref()));
         }
         let missing =
             || Error::new(ErrorKind::Usage, "no home folder to keep backups in").hint("name a folder: --state-dir");
@@ -85,6 +90,16 @@ impl Session<'_> {
         let folder_in = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = folder_in("XDG_CACHE_HOME").or_else(|| folder_in("HOME").map(|home| home.join(".cache")));
         Lookup { max_size: self.max_size, cache: cache.map(|folder| folder.join("kmodlab")) }
+    }
+
+    /// Where a file that a person names is: below the root folder of another system, if one was given.
+    pub(super) fn place(&self, path: &Path) -> PathBuf {
+        self.root.as_ref().map_or_else(|| path.to_owned(), |root| root.named(path))
+    }
+
+    /// The kernel of this name, which may be one of the system whose root folder was given.
+    pub(super) fn kernel_name(&self, name: &OsStr) -> KernelName {
+        self.root.as_ref().map_or_else(|| KernelName::from(name), |root| root.kernel_name(name))
     }
 
     /// This machine, as the guards see it.

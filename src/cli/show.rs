@@ -111,7 +111,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         failed += 1;
         Ok(())
     };
-    for named in args.modules.named()? {
+    for named in args.modules.selection().named()? {
         match named {
             // With -k and -b a word is a name, whatever the working folder contains.
             Ok(folder) if args.release.is_none() && args.root.is_none() && folder.is_dir() => {

@@ -18,7 +18,7 @@ use crate::lab::store::{self, TrialWriter};
 use crate::lab::subject::{TrialSubject, subjects};
 use crate::lab::tally::AgreementCounts;
 use crate::lab::target::TargetKernel;
-use crate::predict::{self, Decision, errno_name, taint_letters};
+use crate::predict::taint_letters;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -161,7 +161,7 @@ fn print(trial: &Trial, before: &[Trial], session: &mut Session<'_>) -> Result<(
         Agreement::Disagree => format!("  {}", session.paint(Paint::Bad, "not as predicted")),
         Agreement::Agree | Agreement::Unknown => String::new(),
     };
-    writeln!(session.out, "  {load_mode:<20} {:<36} {happened}{mark}", predicted(trial))?;
+    writeln!(session.out, "  {load_mode:<20} {:<36} {happened}{mark}", outcome::predicted(trial))?;
     let mut detail = |text: &str| writeln!(session.out, "  {:<20} {}", "", for_eyes(text));
     if let Some(line) = decisive_line(trial) {
         detail(line)?;
@@ -193,29 +193,6 @@ fn print(trial: &Trial, before: &[Trial], session: &mut Session<'_>) -> Result<(
         detail(&trial.disagreement)?;
     }
     Ok(())
-}
-
-/// The prediction in a few words.
-pub(super) fn predicted(trial: &Trial) -> String {
-    let prediction = &trial.prediction;
-    match prediction.verdict {
-        Decision::Refused => {
-            let stage = prediction.stage.as_deref().unwrap_or("a step");
-            match prediction.errno.map(errno_name) {
-                Some(errno) if prediction.undecided.is_empty() => format!("refused: {errno} at {stage}"),
-                _ => format!("refused at {stage}, or before: {}", prediction.undecided.join(", ")),
-            }
-        }
-        Decision::Accepted => match prediction.taint.as_deref().filter(|taint| !taint.is_empty()) {
-            Some(taint) => format!("accepted, taint {taint}"),
-            None => "accepted".to_owned(),
-        },
-        Decision::Unknown => {
-            let open = |finding: &&predict::Finding| finding.result == predict::StepResult::Unknown;
-            let step = prediction.findings.iter().find(open).map_or("", |finding| finding.step.name());
-            format!("unknown: {step}")
-        }
-    }
 }
 
 /// The conclusion: each outcome that occurs with its meaning, worst first, and the agreement with the predictions.

@@ -41,19 +41,19 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let index = vault.index()?;
     let pending = vault.pending()?;
     // The errors of the modules say it, if there are any.
-    let nowhere = if args.modules.is_empty() { None } else { known::nowhere(&vault, &index, &pending)? };
+    let nowhere = if args.modules.selection().is_empty() { None } else { known::nowhere(&vault, &index, &pending)? };
     if pending.is_empty() && nowhere.is_none() {
         known::warn_of_doubt(&vault, index.is_empty(), index.is_torn(), session)?;
     }
     let mut is_damaged = known::warn_of_damage(index.damage(), session);
     is_damaged |= known::warn_of_intents(&vault.damaged_intents()?, session);
-    let is_all = args.modules.is_empty();
+    let is_all = args.modules.selection().is_empty();
     let is_expected =
         if is_all { |_: &FileHistory<'_>| true } else { |of_path: &FileHistory<'_>| !of_path.patches.is_empty() };
     let selector = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected };
     let mut selection = output::waiting("searching for patched modules", || match is_all {
         true => selector.all(),
-        false => selector.named(&args.modules.selection()),
+        false => selector.named(&args.modules.selection_in(session)),
     })?;
     if selection.is_empty() && is_all {
         selection = known::marked(&selector, session)?;

@@ -25,9 +25,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
                 "look for objects/{digits}* in other state folders (--state-dir); or name its package: restore --from K"
             );
         }
-        Remedy::MakeFolder(folder) => {
-            return format!("create it first: mkdir -p {}", escape::shell_word(folder));
-        }
+        Remedy::MakeFolder(folder) => return format!("create it first: mkdir -p {}", escape::shell_word(folder)),
         Remedy::ShowJournalLine(line) => return format!("line {line} of the journal says when: kmodlab log"),
         Remedy::Recover => "kmodlab recover completes it or rolls it back",
         Remedy::FixThenRecover => "fix that, then run kmodlab recover",

@@ -10,6 +10,7 @@ use crate::door::internal_fn;
 use crate::guard::enrol;
 use crate::guard::owners::Owners;
 use crate::vault::Vault;
+use crate::vault::system_root::SystemRoot;
 
 /// A machine, by its root folder.
 ///
@@ -23,6 +24,16 @@ pub struct Machine {
     live_inodes: OnceLock<HashSet<(u64, u64)>>,
     owners: OnceLock<Owners>,
 }
+
+/// Where systems keep modules: most, most of today, NixOS, Android.
+const HOMES: [&str; 6] = [
+    "lib/modules",
+    "usr/lib/modules",
+    "run/booted-system/kernel-modules/lib/modules",
+    "run/current-system/kernel-modules/lib/modules",
+    "vendor/lib/modules",
+    "system/lib/modules",
+];
 
 /// A module that is loaded now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,24 +106,17 @@ impl Machine {
         self.homes().flat_map(with_trees).find(|tree| is_below(path, tree))
     }
 
-    /// The folders in which this system keeps the module trees of its kernels, each once.
-    pub(crate) fn module_folders(&self) -> Vec<PathBuf> {
+    /// The folders in which this system, or the one with another root folder, keeps the module trees of its kernels, each once.
+    pub(crate) fn module_folders(&self, root: Option<&SystemRoot>) -> Vec<PathBuf> {
         let mut seen = HashSet::new();
         let is_new = |home: &PathBuf| home.metadata().is_ok_and(|folder| seen.insert((folder.dev(), folder.ino())));
-        self.homes().filter(is_new).collect()
+        let homes =
+            HOMES.into_iter().map(|home| root.map_or_else(|| self.root.join(home), |root| root.named(home.as_ref())));
+        homes.filter(|home| home.is_dir()).filter(is_new).collect()
     }
 
-    /// Where systems keep modules: most, most of today, NixOS, Android.
     fn homes(&self) -> impl Iterator<Item = PathBuf> {
-        let places = [
-            "lib/modules",
-            "usr/lib/modules",
-            "run/booted-system/kernel-modules/lib/modules",
-            "run/current-system/kernel-modules/lib/modules",
-            "vendor/lib/modules",
-            "system/lib/modules",
-        ];
-        places.into_iter().map(|place| self.root.join(place)).filter(|home| home.is_dir())
+        HOMES.into_iter().map(|place| self.root.join(place)).filter(|home| home.is_dir())
     }
 
     internal_fn! {

@@ -4,7 +4,7 @@ use crate::lab::agreement::{is_loader_line, is_same_line};
 use crate::lab::record::{
     Crash, CrashKind, End, Init, LogLine, Observed, Phase, Trial, TrialOutcome, TrialPrediction, TrialRole,
 };
-use crate::predict::{errno_name, taint_bits, taint_letters};
+use crate::predict::{Decision, Finding, StepResult, errno_name, taint_bits, taint_letters};
 
 impl TrialOutcome {
     /// All outcomes, in the order of tables.
@@ -217,6 +217,29 @@ pub fn decisive_line(trial: &Trial) -> Option<&str> {
         _ => {}
     }
     decisive_place(trial).and_then(|place| seen.log.get(place)).map(|line| line.text.as_str())
+}
+
+/// The prediction in a few words.
+pub fn predicted(trial: &Trial) -> String {
+    let prediction = &trial.prediction;
+    match prediction.verdict {
+        Decision::Refused => {
+            let stage = prediction.stage.as_deref().unwrap_or("a step");
+            match prediction.errno.map(errno_name) {
+                Some(errno) if prediction.undecided.is_empty() => format!("refused: {errno} at {stage}"),
+                _ => format!("refused at {stage}, or before: {}", prediction.undecided.join(", ")),
+            }
+        }
+        Decision::Accepted => match prediction.taint.as_deref().filter(|taint| !taint.is_empty()) {
+            Some(taint) => format!("accepted, taint {taint}"),
+            None => "accepted".to_owned(),
+        },
+        Decision::Unknown => {
+            let open = |finding: &&Finding| finding.result == StepResult::Unknown;
+            let step = prediction.findings.iter().find(open).map_or("", |finding| finding.step.name());
+            format!("unknown: {step}")
+        }
+    }
 }
 
 /// The outcome in words, with its details.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::file;
+use crate::vault::system_root::SystemRoot;
 use crate::vault::{index, target};
 use crate::walk::Walk;
 
@@ -20,6 +21,8 @@ pub struct FileSelection {
     pub modules: Vec<PathBuf>,
     /// A file with more of them: one per line, or each terminated by a NUL. `-` is stdin.
     pub list: Option<PathBuf>,
+    /// The root folder of the system whose files they are, if that is not this one.
+    pub(crate) root: Option<SystemRoot>,
 }
 
 /// How many bytes of a list are searched for a NUL: the first path of a list with NULs ends well before.
@@ -58,7 +61,12 @@ impl FileSelection {
         if let Some(list) = &mut list {
             list.may_be_empty = !self.modules.is_empty();
         }
-        Ok(self.modules.clone().into_iter().map(Ok).chain(list.into_iter().flatten()))
+        let root = self.root.clone();
+        let named = self.modules.clone().into_iter().map(Ok).chain(list.into_iter().flatten());
+        Ok(named.map(move |path| match (&root, path) {
+            (Some(root), Ok(path)) => Ok(root.named(&path)),
+            (_, path) => path,
+        }))
     }
 
     /// The files that are selected: files that are named, whether they exist or not, and the modules in directories that are
@@ -265,6 +273,7 @@ mod tests {
         let modules = FileSelection {
             modules: modules.iter().map(|path| (*path).to_owned()).collect(),
             list: files_from.map(Path::to_owned),
+            root: None,
         };
         let shown = |file: Result<PathBuf>| match file {
             Ok(path) => path.file_name().unwrap().to_string_lossy().into_owned(),
@@ -308,7 +317,7 @@ mod tests {
         fs::write(&list, format!("{0}/b/4.ko\n{0}/a/./2.ko\n{0}/b/..\n", top.display())).unwrap();
         let real = |named: &[&str], files_from: Option<&Path>| {
             let named: Vec<PathBuf> = named.iter().map(|name| top.join(name)).collect();
-            let modules = FileSelection { modules: named, list: files_from.map(Path::to_owned) };
+            let modules = FileSelection { modules: named, list: files_from.map(Path::to_owned), root: None };
             let shown = |path: Result<PathBuf>| path.unwrap().strip_prefix(&top).unwrap().display().to_string();
             (modules.count(), modules.real_files().unwrap().map(shown).collect::<Vec<_>>())
         };
@@ -350,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_missing_list_is_an_error_at_once() {
-        let modules = FileSelection { modules: vec![], list: Some("/not/there".into()) };
+        let modules = FileSelection { list: Some("/not/there".into()), ..FileSelection::default() };
         assert!(!modules.is_empty());
         let error = modules.named().err().unwrap();
         assert_eq!(error.to_string(), "/not/there: opening: No such file or directory");

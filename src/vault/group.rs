@@ -201,7 +201,11 @@ impl Writer<'_> {
         }
         members.iter_mut().for_each(|member| member.intent.run.clone_from(&self.vault.run));
         let folder = self.vault.state.intents()?;
-        let mut segment = IntentSegment::write(&folder, members.iter().map(|m| m.intent.clone()).collect())?;
+        let mut segment = IntentSegment::write(
+            &folder,
+            members.iter().map(|m| m.intent.clone()).collect(),
+            self.vault.root.as_ref(),
+        )?;
         let mut group = WriteGroup::of(members);
         group.write();
         group.flush();

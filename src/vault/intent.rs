@@ -114,3 +114,31 @@ impl Intent {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An intent of a write in place.
+    pub(in crate::vault) fn intent(number: u32) -> Intent {
+        let change = serde_json::json!({
+            "path": "/srv/a.ko", "module": "a", "how": "in-place", "before": sha256(b"before"), "after": sha256(b"after"),
+            "size_before": 6, "size_after": 5, "edits": [],
+            "metadata": {"mode": 420, "uid": 0, "gid": 0, "xattrs": {},
+                "accessed": {"seconds": 0, "nanoseconds": 0}, "modified": {"seconds": 0, "nanoseconds": 0}},
+            "vermagic_before": null, "vermagic_after": null, "plan": null, "overrides": []
+        });
+        Intent {
+            schema_version: crate::vault::record::SCHEMA_VERSION,
+            id: format!("1-{number}"),
+            operation: Operation::Patch,
+            change: serde_json::from_value(change).unwrap(),
+            identity: (1, 2),
+            metadata_after: None,
+            temporary: None,
+            note: None,
+            run: None,
+            checksum: None,
+        }
+    }
+}

@@ -11,6 +11,7 @@ use crate::vault::damage::JournalDamage;
 use crate::vault::journal::JournalEnd;
 use crate::vault::parts::JournalFiles;
 use crate::vault::record::{JournalEntry, Operation};
+use crate::vault::system_root::SystemRoot;
 use crate::vault::target;
 
 /// What lines of the journal are about.
@@ -33,7 +34,11 @@ pub(crate) enum LogSubject {
 
 impl LogSubject {
     /// What a name means. A path that exists is that file or folder; if its folder is gone, it is used as it was given.
-    pub(crate) fn named(name: &Path) -> LogSubject {
+    /// With a root folder, it is a path of that system.
+    pub(crate) fn named(name: &Path, root: Option<&SystemRoot>) -> LogSubject {
+        let outside =
+            root.map(|root| root.named(name)).filter(|path| name.to_string_lossy().contains('/') || path.exists());
+        let name = outside.as_deref().unwrap_or(name);
         let text = name.to_str().unwrap_or_default();
         let is_there = name.symlink_metadata().is_ok();
         let path = || target::real_path(name).unwrap_or_else(|_| name.to_owned());

@@ -14,7 +14,8 @@
 //!
 //! The files of this layer, from the ground up: `record` and `metadata` (the schema of the journal; pure), `history` (what its lines mean;
 //! pure), `disk` and `beneath` (durable writes, opening without links), `users` and `run`
-//! (who does it), `places` (where state folders are), `layout` (the parts of the state folder); the journal: `damage`,
+//! (who does it), `places` (where state folders are), `system_root`
+//! (the root folder of another system), `layout` (the parts of the state folder); the journal: `damage`,
 //! `journal`, `append`, `survey`, `parts`; `intent` and `segment`, `objects` and `staging`, `mark` (what leads a module to its backup
 //! without the journal), `target` and `obstacle` (the file to write), `write` (one file's part of the protocol), `reader` ([`Vault`]),
 //! `log`, `index`, `standing`, `audit`, `inventory`, `reports`, `writer` ([`Writer`]), `group` (the write protocol), `restore`, `extract`,
@@ -57,6 +58,7 @@ pub mod signature;
 mod staging;
 pub mod standing;
 mod survey;
+pub(crate) mod system_root;
 pub mod target;
 mod users;
 mod write;

@@ -25,6 +25,7 @@ use crate::vault::journal::{self, JournalEnd, JournalLine, JournalTail};
 use crate::vault::layout::{COPY, JOURNAL};
 use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, RepairedPart};
 use crate::vault::survey::{self, Survey};
+use crate::vault::system_root::SystemRoot;
 
 /// The files of a part of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +74,11 @@ impl JournalPart {
 
 /// The open files of the journal, to read lines again.
 #[derive(Debug, Default)]
-pub(super) struct JournalFiles(Vec<Option<File>>);
+pub(super) struct JournalFiles {
+    files: Vec<Option<File>>,
+    /// The root folder of the system whose journal this is, if that is not this one.
+    root: Option<SystemRoot>,
+}
 
 /// How many bits of a place are the offset in its file.
 const OFFSET_BITS: u32 = 48;
@@ -87,7 +92,7 @@ pub(super) fn place(file: usize, at: u64) -> u64 {
 impl JournalFiles {
     fn at(&self, place: u64) -> Result<(&File, u64)> {
         let gone = || Error::new(ErrorKind::Changed, "the journal was removed");
-        let file = usize::try_from(place >> OFFSET_BITS).ok().and_then(|file| self.0.get(file)?.as_ref());
+        let file = usize::try_from(place >> OFFSET_BITS).ok().and_then(|file| self.files.get(file)?.as_ref());
         Ok((file.ok_or_else(gone)?, place & ((1 << OFFSET_BITS) - 1)))
     }
 
@@ -98,7 +103,11 @@ impl JournalFiles {
     /// [`ErrorKind::Io`]; [`ErrorKind::Changed`] if it is not there any more.
     pub(super) fn line_at(&self, place: u64) -> Result<JournalEntry> {
         let (file, at) = self.at(place)?;
-        journal::line_at(file, at)
+        let entry = journal::line_at(file, at)?;
+        Ok(match &self.root {
+            Some(root) => root.entry(entry),
+            None => entry,
+        })
     }
 
     /// Reads the text of the complete line at this place again.
@@ -119,6 +128,14 @@ pub(super) struct JournalRead {
     pub(super) end: JournalEnd,
     /// Its files.
     pub(super) files: JournalFiles,
+}
+
+impl JournalRead {
+    /// The journal of the system with this root folder.
+    pub(super) fn below(mut self, root: SystemRoot) -> JournalRead {
+        self.files.root = Some(root);
+        self
+    }
 }
 
 /// Reads all parts of the journal, and calls `each` with each line that is left, in the order of their numbers. `pending` returns the ids of
@@ -149,7 +166,7 @@ pub(super) fn read(
             None => false,
         };
         if is_second_name {
-            read.files.0.extend([None, None]);
+            read.files.files.extend([None, None]);
             continue;
         }
         let before = read.end.tail.damage.len();
@@ -163,7 +180,7 @@ pub(super) fn read(
             let sha256 = files.journal.as_ref().and_then(|journal| disk::sha256_of(journal).ok());
             closed.push((ClosedPart { part: part.name.clone(), sha256 }, damage));
         }
-        read.files.0.extend([files.journal, files.copy]);
+        read.files.files.extend([files.journal, files.copy]);
     }
     for (part, damage) in closed.into_iter().rev() {
         match repairs.iter().any(|repair| repair.knows(&part)) {

@@ -15,6 +15,7 @@ use crate::vault::objects::Objects;
 use crate::vault::parts::{self, JournalRead};
 use crate::vault::record::RunRecord;
 use crate::vault::segment::{DamagedIntent, IntentSegment};
+use crate::vault::system_root::SystemRoot;
 
 /// The vault: the state folder with backups, journal and intents. This type only reads.
 ///
@@ -41,17 +42,25 @@ pub struct Vault {
     compress: bool,
     /// The run, for the lines that it writes.
     pub(super) run: Option<Arc<RunRecord>>,
+    /// The root folder of the system whose state this is, if that is not this one.
+    pub(super) root: Option<SystemRoot>,
 }
 
 impl Vault {
     /// The vault in a folder, which need not exist yet.
     pub fn at(folder: impl Into<PathBuf>) -> Vault {
-        Vault { state: StateFolder::at(folder.into()), compress: false, run: None }
+        Vault { state: StateFolder::at(folder.into()), compress: false, run: None, root: None }
     }
 
     /// The vault in a folder that another user may own or write. It is only read: no [`Vault::writer`] can be had.
     pub(crate) fn foreign(folder: impl Into<PathBuf>) -> Vault {
-        Vault { state: StateFolder::foreign(folder.into()), compress: false, run: None }
+        Vault { state: StateFolder::foreign(folder.into()), compress: false, run: None, root: None }
+    }
+
+    /// The same vault, as the state of the system with this root folder: paths in its journal are seen below the root folder.
+    #[must_use]
+    pub(crate) fn of_system(self, root: Option<SystemRoot>) -> Vault {
+        Vault { root, ..self }
     }
 
     /// The same vault, with new backups compressed or not.
@@ -152,13 +161,15 @@ impl Vault {
     }
 
     /// Reads all lines of the journal that are left.
-    pub(super) fn go_through(&self, each: impl FnMut(JournalLine)) -> Result<JournalRead> {
+    pub(super) fn go_through(&self, mut each: impl FnMut(JournalLine)) -> Result<JournalRead> {
         let state = match self.state.open() {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(JournalRead::default()),
             state => state?,
         };
         let pending = || self.pending().unwrap_or_default().into_iter().map(|intent| intent.id).collect();
-        parts::read(state, &pending, each)
+        let Some(root) = &self.root else { return parts::read(state, &pending, each) };
+        let each = |line: JournalLine| each(JournalLine { entry: root.entry(line.entry), ..line });
+        Ok(parts::read(state, &pending, each)?.below(root.clone()))
     }
 
     internal_fn! {
@@ -168,7 +179,7 @@ impl Vault {
         ///
         /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`]. Intents that can't be read are left out.
         fn pending(&self) -> Result<Vec<Intent>> {
-            match self.state.intents().and_then(|intents| IntentSegment::all(&intents)) {
+            match self.state.intents().and_then(|intents| IntentSegment::all(&intents, self.root.as_ref())) {
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
                 announced => Ok(announced?.segments.into_iter().flat_map(|segment| segment.intents).collect()),
             }
@@ -182,7 +193,7 @@ impl Vault {
         ///
         /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
         fn damaged_intents(&self) -> Result<Vec<DamagedIntent>> {
-            match self.state.intents().and_then(|intents| IntentSegment::all(&intents)) {
+            match self.state.intents().and_then(|intents| IntentSegment::all(&intents, self.root.as_ref())) {
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
                 announced => Ok(announced?.damaged),
             }

@@ -59,7 +59,7 @@ impl Writer<'_> {
     /// [`ErrorKind::Io`] if the vault itself can't be read or written.
     pub(super) fn recover(&mut self) -> Result<Vec<Recovered>> {
         let intents = self.vault.state.intents()?;
-        let AnnouncedWrites { segments, damaged } = IntentSegment::all(&intents)?;
+        let AnnouncedWrites { segments, damaged } = IntentSegment::all(&intents, self.vault.root.as_ref())?;
         self.damaged_intents = damaged;
         self.clear_temporaries()?;
         if segments.is_empty() {
@@ -166,7 +166,7 @@ impl Writer<'_> {
     /// gets their lines.
     pub(super) fn give_up(&mut self, path: &Path) -> Result<()> {
         let folder = self.vault.state.intents()?;
-        for mut segment in IntentSegment::all(&folder)?.segments {
+        for mut segment in IntentSegment::all(&folder, self.vault.root.as_ref())?.segments {
             let here: Vec<Intent> = segment.intents.iter().filter(|i| i.change.path == path).cloned().collect();
             if here.is_empty() {
                 continue;

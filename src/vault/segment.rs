@@ -1,5 +1,6 @@
 //! Intent segments: the intents of one batch of writes, in one file.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -9,6 +10,7 @@ use crate::parallel;
 use crate::private_folder::PrivateFolder;
 use crate::vault::disk;
 use crate::vault::intent::{Intent, is_id};
+use crate::vault::system_root::SystemRoot;
 
 /// The extensions of files with one intent and with several.
 const ENDINGS: [&str; 2] = ["json", "jsonl"];
@@ -27,6 +29,8 @@ pub(super) struct IntentSegment {
     pub(super) intents: Vec<Intent>,
     /// Lines that can't be read. They stay.
     unreadable: Vec<Vec<u8>>,
+    /// The root folder of the system whose intents these are, if that is not this one: in the file they have that system's paths.
+    root: Option<SystemRoot>,
 }
 
 /// A file with an announced write that can't be read, or that this program never wrote. Nothing is done about it.
@@ -49,14 +53,18 @@ pub(super) struct AnnouncedWrites {
 
 impl IntentSegment {
     /// Writes intents durably.
-    pub(super) fn write(folder: &PrivateFolder, mut intents: Vec<Intent>) -> Result<IntentSegment> {
+    pub(super) fn write(
+        folder: &PrivateFolder,
+        mut intents: Vec<Intent>,
+        root: Option<&SystemRoot>,
+    ) -> Result<IntentSegment> {
         let signed =
             parallel::map(intents.iter_mut().collect(), |intent| intent.sum().map(|sum| intent.checksum = Some(sum)));
         signed.into_iter().collect::<Result<()>>()?;
         let id = intents.first().map_or("none", |first| &first.id);
         let [one, several] = ENDINGS;
         let name = format!("{id}.{}", if intents.len() == 1 { one } else { several });
-        let segment = IntentSegment { name, intents, unreadable: Vec::new() };
+        let segment = IntentSegment { name, intents, unreadable: Vec::new(), root: root.cloned() };
         segment.put(folder)?;
         Ok(segment)
     }
@@ -64,7 +72,11 @@ impl IntentSegment {
     fn put(&self, folder: &PrivateFolder) -> Result<()> {
         let mut text = Vec::new();
         let failed = |e: serde_json::Error| Error::io("writing the intent", e);
-        match self.intents.as_slice() {
+        let intents = match &self.root {
+            None => Cow::Borrowed(&self.intents),
+            Some(root) => Cow::Owned(self.intents.iter().map(|intent| inside(intent, root)).collect::<Result<_>>()?),
+        };
+        match intents.as_slice() {
             [only] if self.unreadable.is_empty() => serde_json::to_writer_pretty(&mut text, only).map_err(failed)?,
             several => {
                 for intent in several {
@@ -97,7 +109,7 @@ impl IntentSegment {
     ///
     /// [`ErrorKind::Io`] if the folder can't be read; [`ErrorKind::Untrusted`] for a file that another user could have written. A file that
     /// can't be read, with a wrong checksum, or with a property that this program never writes, is no error: the result has it.
-    pub(super) fn all(folder: &PrivateFolder) -> Result<AnnouncedWrites> {
+    pub(super) fn all(folder: &PrivateFolder, root: Option<&SystemRoot>) -> Result<AnnouncedWrites> {
         let mut announced = AnnouncedWrites::default();
         for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
             let path = folder.path().join(&name);
@@ -110,11 +122,24 @@ impl IntentSegment {
             };
             announced.damaged.extend(what.map(|what| DamagedIntent { path, what }));
             if let (Some(name), false) = (name.to_str(), intents.is_empty()) {
-                announced.segments.push(IntentSegment { name: name.to_owned(), intents, unreadable });
+                let intents = match root {
+                    Some(root) => intents.into_iter().map(|intent| root.intent(intent)).collect(),
+                    None => intents,
+                };
+                let (name, root) = (name.to_owned(), root.cloned());
+                announced.segments.push(IntentSegment { name, intents, unreadable, root });
             }
         }
         Ok(announced)
     }
+}
+
+/// An intent as the system with this root folder sees it, with its checksum.
+fn inside(intent: &Intent, root: &SystemRoot) -> Result<Intent> {
+    let mut inside = intent.clone();
+    inside.change.path = root.inside(&intent.change.path);
+    inside.checksum = Some(inside.sum()?);
+    Ok(inside)
 }
 
 /// The intents in a text, the lines that are none, and what is wrong with these.
@@ -150,3 +175,36 @@ fn readable(text: &[u8]) -> (Vec<Intent>, Vec<Vec<u8>>, Option<String>) {
 
 /// What is wrong with an intent that can't be read, or that has another checksum.
 const DAMAGED: &str = "this intent is damaged";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What a run below another system's root folder announces, that system's own recovery understands, and the other way round.
+    #[test]
+    fn an_intent_has_the_paths_of_the_system_whose_state_it_is_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = SystemRoot::open(folder.path()).unwrap();
+        let outside = root.folder().join("srv/a.ko");
+        let state = PrivateFolder::open(folder.path()).unwrap();
+        let intents = [1, 2].map(|number| {
+            let mut intent = crate::vault::intent::tests::intent(number);
+            intent.change.path.clone_from(&outside);
+            intent
+        });
+        let mut written = IntentSegment::write(&state, intents.to_vec(), Some(&root)).unwrap();
+        let paths = |root: Option<&SystemRoot>| {
+            let announced = IntentSegment::all(&state, root).unwrap();
+            assert_eq!(announced.damaged, []);
+            let intents = announced.segments.into_iter().flat_map(|segment| segment.intents);
+            intents.map(|intent| intent.change.path).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(None), [Path::new("/srv/a.ko"); 2]);
+        assert_eq!(paths(Some(&root)), [outside.as_path(); 2]);
+        // What is left after one of them was settled has that system's paths too.
+        written.retire(&state, |intent| intent.id == intents[0].id).unwrap();
+        assert_eq!((paths(None), paths(Some(&root))), (vec!["/srv/a.ko".into()], vec![outside]));
+    }
+}

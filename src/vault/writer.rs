@@ -136,7 +136,12 @@ impl Writer<'_> {
         entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a journal line is missing"))
     }
 
-    pub(super) fn append_all(&mut self, news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
-        self.tail.append(self.vault.state.open()?, news, self.vault.run.as_ref())
+    pub(super) fn append_all(&mut self, mut news: Vec<NewEntry>) -> Result<Vec<JournalEntry>> {
+        let (state, run) = (self.vault.state.open()?, self.vault.run.as_ref());
+        let Some(root) = &self.vault.root else { return self.tail.append(state, news, run) };
+        for change in news.iter_mut().filter_map(|news| news.change.as_mut()) {
+            change.path = root.inside(&change.path);
+        }
+        Ok(self.tail.append(state, news, run)?.into_iter().map(|entry| root.entry(entry)).collect())
     }
 }

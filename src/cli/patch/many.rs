@@ -75,8 +75,8 @@ fn review<'b>(
     session: &mut Session<'_>,
 ) -> Result<BatchPlan<'b>, Failure> {
     let is_json = args.change.json && args.change.dry_run;
-    let paths = args.modules.real_files()?;
-    let progress = Progress::of("module", || args.modules.count());
+    let paths = args.modules.selection().real_files()?;
+    let progress = Progress::of("module", || output::waiting("counting", || args.modules.selection().count()));
     let json = |review: &crate::change::Review<'_>| {
         is_json.then(|| serde_json::to_string(&PlanReport::of(review, None, words::GUARDS)).unwrap_or_default())
     };

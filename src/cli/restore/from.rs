@@ -1,18 +1,18 @@
 //! `restore --from K`: puts originals from a kernel's own modules back.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::against::{ComparedModule, RelationToOriginal};
-use crate::change::{Confirmable, FilePlan, OriginalSource, RestoreFrom, RestoreReport};
+use crate::change::{Confirmable, FilePlan, OriginalSource, RestoreFrom, RestoreReport, Restored};
 use crate::cli::confirmation::confirmed;
 use crate::cli::modules::Modules;
 use crate::cli::output::{self, Failure, Paint, Progress, Session, Statuses, count};
 use crate::cli::status::Status;
 use crate::cli::{against, recover};
 use crate::digest::Sha256;
-use crate::kernel::KernelName;
 use crate::vault::Vault;
+use crate::vault::record::WriteMethod;
 
 /// How many modules are shown before the question.
 const SHOWN: usize = 20;
@@ -28,14 +28,14 @@ pub(super) struct RestoreFromArguments<'a> {
 }
 
 pub(super) fn run(args: &RestoreFromArguments<'_>, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let (kernel, lookup) = (KernelName::from(args.kernel), session.lookup());
+    let (kernel, lookup) = (session.kernel_name(args.kernel), session.lookup());
     let vault = args.vault;
     if !args.dry_run && vault.is_there() {
         recover::writer(vault, session)?;
     }
     let mut statuses = Statuses::default();
     let mut paths: Vec<PathBuf> = Vec::new();
-    for path in args.modules.real_files()? {
+    for path in args.modules.selection_in(session).real_files()? {
         match path {
             Ok(path) => paths.push(path),
             Err(error) => {
@@ -84,16 +84,9 @@ pub(super) fn run(args: &RestoreFromArguments<'_>, session: &mut Session<'_>) ->
         match done {
             Ok(entry) => {
                 statuses.add(Status::Done);
-                let change = entry.as_ref().and_then(|entry| entry.change.as_ref());
-                if let (Ok(()), Some(change)) = (&printed, change) {
-                    printed = match args.json {
-                        true => session.json(&RestoreReport::of_done_from(path, change, entry.as_ref().map(|e| e.seq))),
-                        false => {
-                            let restored = session.paint(Paint::Good, "restored");
-                            let lines = format!("{restored}  {}\n  now     {}", output::path(path), change.after);
-                            writeln!(session.out, "{lines}").map_err(Failure::from)
-                        }
-                    };
+                if printed.is_ok() {
+                    let done = Restored { entry, metadata: Vec::new() };
+                    printed = print_restored(path, &done, args.json, session);
                 }
             }
             Err(error) => {
@@ -155,6 +148,35 @@ fn show(
             }
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// Prints what became of a module.
+pub(super) fn print_restored(
+    path: &Path,
+    done: &Restored,
+    is_json: bool,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    if is_json {
+        return session.json(&RestoreReport::of_done(path, done));
+    }
+    let Some(change) = done.entry.as_ref().and_then(|entry| entry.change.as_ref()) else {
+        writeln!(session.out, "{}: is the original already; nothing was written", output::path(path))?;
+        return Ok(());
+    };
+    let restored = session.paint(Paint::Good, "restored");
+    let was_gone = if change.how == WriteMethod::Create { "  (it was gone)" } else { "" };
+    writeln!(session.out, "{restored}  {}{was_gone}", output::path(path))?;
+    writeln!(session.out, "  now     {}", change.after)?;
+    let note = done.entry.as_ref().and_then(|entry| entry.note.as_deref());
+    if let Some(note) = note.filter(|_| change.overrides.is_empty()) {
+        writeln!(session.out, "  note    {}", crate::escape::for_eyes(note))?;
+    }
+    for metadata in &done.metadata {
+        let metadata = crate::escape::for_eyes(metadata);
+        writeln!(session.out, "  also restored: {metadata} (the journal has the previous value)")?;
     }
     Ok(())
 }

@@ -20,14 +20,15 @@ pub(super) struct Args {
 
 /// Forgets all paths that are named, or none.
 pub(super) fn run(vault: &Vault, args: &Args, session: &mut Session<'_>) -> Result<Status, Failure> {
+    let paths: Vec<PathBuf> = args.paths.iter().map(|path| session.place(path)).collect();
     let mut writer = match args.change.dry_run || !vault.is_there() {
         true => None,
         false => Some(recover::writer_of_new(vault, session)?),
     };
     if let Some(writer) = &writer {
-        args.paths.iter().try_for_each(|path| writer.must_be_settled(&forgettable_path(path)))?;
+        paths.iter().try_for_each(|path| writer.must_be_settled(&forgettable_path(path)))?;
     }
-    let forget = Forget::plan(vault, &args.paths)?;
+    let forget = Forget::plan(vault, &paths)?;
     let paths = count(forget.count(), "path");
     let report = forget.report(true);
     args.change.show(&forget.report(false), session, |session| print(&forget, &paths, session))?;

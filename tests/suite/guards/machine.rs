@@ -564,3 +564,113 @@ fn without_a_journal_the_module_trees_are_searched_for_marks() {
     let answer = machine.kmodlab(&["restore", "--all"]);
     assert!(answer.status == 0 && answer.text.contains("nothing is patched by the journal, and"), "{}", answer.text);
 }
+
+/// The program of this machine, with the root folder of the other one, as a person uses it on a mounted disk.
+fn from_outside(machine: &Machine, arguments: &[&str]) -> Answer {
+    let mut command = Command::new(KMODLAB);
+    command.arg("--root").arg(machine.path("")).args(arguments).env_clear().env("PATH", search_path());
+    Answer::of(&command.output().unwrap())
+}
+
+/// The first module of [`patched_machine`], without links in its path.
+const IN_TREE: &str = "/usr/lib/modules/6.1.0-1-demo/kernel/hello-4.ko";
+
+/// A machine whose /lib is an absolute link, on which two modules were patched. Returns them, as the machine sees them; the first one's path
+/// has the link. Nothing here writes through that link, which would lead to this machine's own /usr/lib.
+fn patched_machine() -> (Machine, [String; 2]) {
+    let machine = Machine::new();
+    machine.module(IN_TREE);
+    machine.module("/srv/a/hello-4.ko");
+    for entry in fs::read_dir(machine.path("lib")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() != "modules" {
+            fs::rename(entry.path(), machine.path("usr/lib").join(entry.file_name())).unwrap();
+        }
+    }
+    fs::remove_dir_all(machine.path("lib")).unwrap();
+    symlink("/usr/lib", machine.path("lib")).unwrap();
+    machine.assert_patched(IN_TREE, &["--allow-installed"]);
+    machine.assert_patched("/srv/a/hello-4.ko", &["--mark"]);
+    (machine, [IN_TREE.replace("/usr", ""), "/srv/a/hello-4.ko".to_owned()])
+}
+
+#[test]
+#[ignore = "needs root: tests/run runs it"]
+fn a_mounted_system_is_restored_from_outside_and_knows_it_later() {
+    let (machine, modules) = patched_machine();
+    let original = fs::read(fixture("hello-4.ko")).unwrap();
+    let answer = from_outside(&machine, &["verify"]);
+    assert!(answer.status == 0 && answer.text.contains("2 modules: 2 patched"), "{}", answer.text);
+    let log = from_outside(&machine, &["log", &modules[0]]);
+    assert!(log.status == 0 && log.text.contains("usr/lib/modules/6.1.0-1-demo/kernel/hello-4.ko"), "{}", log.text);
+    assert_eq!(from_outside(&machine, &["restore", "--all", "-n"]).text.matches("would be restored").count(), 2);
+
+    let done = from_outside(&machine, &["restore", &modules[0]]);
+    assert_eq!(done.status, 0, "{}", done.text);
+    assert_eq!(from_outside(&machine, &["restore", "--all"]).status, 0);
+    for module in ["usr/lib/modules/6.1.0-1-demo/kernel/hello-4.ko", "srv/a/hello-4.ko"] {
+        assert!(fs::read(machine.path(module)).unwrap() == original, "{module}");
+    }
+    // The journal has paths as the machine itself sees them, so it knows what was done.
+    let journal = fs::read_to_string(machine.path(STATE).join("journal.jsonl")).unwrap();
+    assert_eq!(
+        journal.matches(machine.path("").to_str().unwrap().trim_end_matches('/')).count(),
+        2,
+        "only in command lines"
+    );
+    assert_eq!(journal.matches(r#""path":"/usr/lib/modules/6.1.0-1-demo/kernel/hello-4.ko""#).count(), 2);
+    let verified = machine.kmodlab(&["verify", IN_TREE, &modules[1]]);
+    assert!(verified.status == 0 && verified.text.contains("2 original"), "{}", verified.text);
+    assert_eq!(machine.kmodlab(&["log", "--verify"]).status, 0);
+}
+
+#[test]
+#[ignore = "needs root: tests/run runs it"]
+fn from_outside_deleted_modules_kernels_and_the_vault_are_those_of_the_mounted_system() {
+    let (machine, modules) = patched_machine();
+    let original = fs::read(fixture("hello-4.ko")).unwrap();
+    fs::remove_file(machine.path(&modules[1])).unwrap();
+    assert_eq!(from_outside(&machine, &["restore", &modules[1]]).status, 0);
+    assert!(fs::read(machine.path(&modules[1])).unwrap() == original);
+    // A kernel's release is one of that system.
+    machine.module("/usr/lib/modules/6.1.0-2-demo/kernel/hello-4.ko");
+    let against = from_outside(&machine, &["verify", "--against", "6.1.0-2-demo", "/lib/modules/6.1.0-1-demo/kernel"]);
+    assert!(against.status == 1 && against.text.contains("hello-4.ko: patched"), "{}", against.text);
+    let out = machine.path("extracted.ko");
+    assert_eq!(from_outside(&machine, &["restore", "-o", out.to_str().unwrap(), &modules[0]]).status, 0);
+    assert!(fs::read(out).unwrap() == original);
+    let export = machine.path("export");
+    let exported = from_outside(&machine, &["vault", "export", export.to_str().unwrap()]);
+    assert!(exported.status == 0 && exported.text.contains("3 lines"), "{}", exported.text);
+    assert_eq!(from_outside(&machine, &["recover"]).status, 0);
+    let refused = from_outside(&machine, &["patch", &modules[1], "--mode", "blank", "-n"]);
+    assert!(refused.status == 2 && refused.text.contains("only looks at this system"), "{}", refused.text);
+}
+
+/// Whoever made the mounted disk chose its links. None of them leads to a file of this machine.
+#[test]
+#[ignore = "needs root: tests/run runs it"]
+fn no_link_of_a_mounted_system_leads_out_of_it() {
+    for target in ["absolute", "relative"] {
+        let (machine, modules) = patched_machine();
+        let outside = tempfile::tempdir().unwrap();
+        let bait = outside.path().join("hello-4.ko");
+        fs::rename(machine.path(&modules[1]), &bait).unwrap();
+        fs::remove_dir(machine.path("srv/a")).unwrap();
+        match target {
+            "absolute" => symlink(outside.path(), machine.path("srv/a")).unwrap(),
+            _ => {
+                let up = "../".repeat(30) + outside.path().to_str().unwrap().trim_start_matches('/');
+                symlink(up, machine.path("srv/a")).unwrap();
+            }
+        }
+        let before = fs::read(&bait).unwrap();
+        let answer = from_outside(&machine, &["restore", "--all"]);
+        assert_eq!(answer.status, 4, "{}", answer.text);
+        assert_eq!(from_outside(&machine, &["restore", &modules[1]]).status, 2);
+        let verified = from_outside(&machine, &["verify", &modules[1]]);
+        assert!(verified.status == 2 && verified.text.contains("No such file"), "{}", verified.text);
+        assert!(fs::read(&bait).unwrap() == before, "{target}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+}
