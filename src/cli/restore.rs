@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use rustix::io::Errno;
 
-use crate::change::{self, Restore, RestoreReport, Restored, Restores};
+use crate::change::{self, Restore, RestoreReport, Restores};
 use crate::cli::confirmation::confirmed;
 use crate::cli::known;
 use crate::cli::modules::Modules;
