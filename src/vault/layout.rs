@@ -48,12 +48,14 @@ pub(super) struct StateFolder {
     pub(super) is_foreign: bool,
     /// The folder, once it was opened and everything in it was checked.
     opened: Arc<OnceLock<PrivateFolder>>,
+    /// The folder of the backups, once it was opened.
+    objects: Arc<OnceLock<PrivateFolder>>,
 }
 
 impl StateFolder {
     /// The state folder with this path.
     pub(super) fn at(path: PathBuf) -> StateFolder {
-        StateFolder { path, is_foreign: false, opened: Arc::default() }
+        StateFolder { path, is_foreign: false, opened: Arc::default(), objects: Arc::default() }
     }
 
     /// The state folder with this path, which another user may own or write. It can only be read.
@@ -89,9 +91,13 @@ impl StateFolder {
         Ok(self.opened.get_or_init(|| state))
     }
 
-    /// The folder of the backups, opened.
+    /// The folder of the backups, opened. From then on the open folder is used, whatever has its path.
     pub(super) fn objects(&self) -> Result<PrivateFolder> {
-        self.open()?.folder(OBJECTS)
+        if let Some(objects) = self.objects.get() {
+            return Ok(objects.clone());
+        }
+        let objects = self.open()?.folder(OBJECTS)?;
+        Ok(self.objects.get_or_init(|| objects).clone())
     }
 
     /// The path of the folder of the backups.
