@@ -116,7 +116,8 @@ impl Session<'_> {
     /// Prints an error in one line on stderr, after flushing stdout.
     pub(super) fn complain(&mut self, error: &Error) {
         let _ = self.out.flush();
-        let _ = writeln!(self.err, "kmodlab: {}", words::error(error));
+        // One call, because stderr has no buffer.
+        let _ = self.err.write_all(format!("kmodlab: {}\n", words::error(error)).as_bytes());
     }
 
     /// Prints a remark on stderr, after flushing stdout.
