@@ -81,7 +81,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
             print(&entry?, &zone, session)?;
         }
     }
-    let is_empty = lines.is_empty() && vault.chain(None)?.lines == 0;
+    let is_empty = lines.is_of_empty_journal();
     match (lines.is_empty(), &args.what) {
         (true, Some(what)) => {
             let text = match query.subject {

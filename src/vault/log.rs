@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::module::file;
 use crate::vault::Vault;
 use crate::vault::damage::JournalDamage;
-use crate::vault::journal::JournalEnd;
+use crate::vault::journal::{JournalEnd, JournalTail};
 use crate::vault::parts::JournalFiles;
 use crate::vault::record::{JournalEntry, Operation};
 use crate::vault::system_root::SystemRoot;
@@ -142,6 +142,8 @@ fn contents_of(path: &Path) -> Option<Sha256> {
 pub(crate) struct LogLines {
     files: JournalFiles,
     places: VecDeque<u64>,
+    /// The number of all lines of the journal.
+    count: u64,
     damage: Vec<JournalDamage>,
 }
 
@@ -149,6 +151,11 @@ impl LogLines {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// Whether the journal has no line at all.
+    pub(crate) fn is_of_empty_journal(&self) -> bool {
+        self.count == 0
     }
 
     /// Which lines of the journal are not there as they were written.
@@ -227,7 +234,8 @@ impl Vault {
             places = followed(&steps, contents_of(path));
             let surplus = query.most.map_or(0, |most| places.len().saturating_sub(most));
             places.drain(..surplus);
-            return Ok(LogLines { files: read.files, places, damage: read.end.tail.damage });
+            let JournalTail { count, damage, .. } = read.end.tail;
+            return Ok(LogLines { files: read.files, places, count, damage });
         }
         let read = self.go_through(|line| {
             if query.is_in_time(&line.entry) && query.is_about_subject(&line.entry) {
@@ -237,7 +245,8 @@ impl Vault {
                 }
             }
         })?;
-        Ok(LogLines { files: read.files, places, damage: read.end.tail.damage })
+        let JournalTail { count, damage, .. } = read.end.tail;
+        Ok(LogLines { files: read.files, places, count, damage })
     }
 
     /// Reads the whole journal, checks its chain, and looks for the line with a hash. A chain in which a hash is found that
