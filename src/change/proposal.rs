@@ -16,7 +16,7 @@ use crate::module::container::Container;
 use crate::module::summary::MARK;
 use crate::patch::{Plan, PlanDraft, Request};
 use crate::predict::{self, Candidate, LoadOptions, Verdict};
-use crate::vault::history::History;
+use crate::vault::index;
 use crate::vault::obstacle::{self, Obstacle};
 use crate::vault::target::{self, FileStamp, Target};
 use crate::vault::{Vault, Writer};
@@ -185,10 +185,10 @@ impl<'p> Proposal<'p> {
     ///
     /// Those of the journal.
     pub fn replaces_the_original(&self, vault: &Vault) -> Result<bool> {
-        let entries = vault.index()?.about(&self.path, &[self.plan.before])?;
-        let history = History::of(&entries);
-        let is_patched = history.at(&self.path).is_some_and(|trail| trail.root().is_some());
-        Ok(is_patched && self.out.is_none() && history.origins(&self.path, self.plan.before).is_empty())
+        let history = vault.index()?.about(&self.path, &[self.plan.before])?;
+        let path = index::key_of_path(&self.path);
+        let is_patched = history.at(path).is_some_and(|of_path| of_path.is_patched());
+        Ok(is_patched && self.out.is_none() && history.origins(path, self.plan.before).is_empty())
     }
 
     /// What the module's mark says, if it has one, and the journal does not know the patch that left it.
@@ -198,8 +198,8 @@ impl<'p> Proposal<'p> {
     /// Those of [`Vault::index`].
     pub(crate) fn unknown_mark(&self, vault: &Vault) -> Result<Option<String>> {
         let Some(mark) = self.plan.module.modinfo.first(MARK) else { return Ok(None) };
-        let entries = vault.index()?.about(&self.path, &[self.plan.before])?;
-        let is_known = !History::of(&entries).origins(&self.path, self.plan.before).is_empty();
+        let history = vault.index()?.about(&self.path, &[self.plan.before])?;
+        let is_known = !history.origins(index::key_of_path(&self.path), self.plan.before).is_empty();
         Ok((!is_known).then(|| format!("{MARK}={}", String::from_utf8_lossy(mark))))
     }
 

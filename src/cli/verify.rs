@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::module::summary::MARK;
 use crate::selection::{JournalSelector, SelectedModule};
 use crate::text::grouped;
-use crate::vault::history::FileHistory;
+use crate::vault::index::IndexedHistory;
 use crate::vault::mark::PatchMark;
 use crate::vault::reports::{FileReport, FileTally};
 use crate::vault::standing::{BackupState, FileState, Standing};
@@ -48,8 +48,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
     let mut is_damaged = known::warn_of_damage(index.damage(), session);
     is_damaged |= known::warn_of_intents(&vault.damaged_intents()?, session);
     let is_all = args.modules.selection().is_empty();
-    let is_expected =
-        if is_all { |_: &FileHistory<'_>| true } else { |of_path: &FileHistory<'_>| !of_path.patches.is_empty() };
+    let is_expected = if is_all { |_: &IndexedHistory| true } else { IndexedHistory::is_patched };
     let selector = JournalSelector { vault: &vault, index: &index, pending: &pending, is_expected };
     let mut selection = output::waiting("searching for patched modules", || match is_all {
         true => selector.all(),

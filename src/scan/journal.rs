@@ -8,8 +8,7 @@ use serde::Serialize;
 use crate::digest::sha256;
 use crate::error::Result;
 use crate::module::file;
-use crate::vault::history::History;
-use crate::vault::index::JournalIndex;
+use crate::vault::index::{self, JournalIndex};
 use crate::vault::standing::{FileState, state_of};
 use crate::vault::target;
 
@@ -54,8 +53,8 @@ impl ScanJournal {
         match patched_path(index, name, &path)? {
             Some(real) => {
                 let sha = sha()?;
-                let entries = index.about(&real, &[sha])?;
-                Ok(Some(match state_of(&History::of(&entries), &real, Some(sha)).0 {
+                let history = index.about(&real, &[sha])?;
+                Ok(Some(match state_of(&history, index::key_of_path(&real), Some(sha)).0 {
                     FileState::Patched => JournalState::Patched,
                     FileState::Original => JournalState::Original,
                     FileState::Changed | FileState::Missing | FileState::Unknown | FileState::Marked => {

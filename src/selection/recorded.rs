@@ -12,8 +12,7 @@ use crate::module::file;
 use crate::parallel;
 use crate::selection::files::FileSelection;
 use crate::spill::{Sorter, Spool, SpooledPath, path_bytes};
-use crate::vault::history::FileHistory;
-use crate::vault::index::{self, JournalIndex};
+use crate::vault::index::{self, IndexedHistory, JournalIndex};
 use crate::vault::mark::PatchMark;
 use crate::vault::{Intent, Vault, target};
 use crate::walk::{self, Walk};
@@ -93,7 +92,7 @@ pub struct JournalSelector<'s> {
     /// Its pending intents.
     pub pending: &'s [Intent],
     /// Whether a file with this history is expected to exist. Such a file is selected even if it does not.
-    pub is_expected: fn(&FileHistory<'_>) -> bool,
+    pub is_expected: fn(&IndexedHistory) -> bool,
 }
 
 impl JournalSelector<'_> {
@@ -257,7 +256,7 @@ impl JournalSelector<'_> {
     /// once, sorted.
     fn each_expected(
         &self,
-        is_wanted: impl Fn(&Path) -> bool,
+        is_wanted: impl Fn(&Path) -> bool + Sync + Send,
         mut each: impl FnMut(PathBuf) -> Result<()>,
     ) -> Result<()> {
         let waiting: BTreeSet<&Path> = self.pending.iter().map(|intent| intent.change.path.as_path()).collect();
@@ -266,10 +265,7 @@ impl JournalSelector<'_> {
             sorter.push(SpooledPath(path.to_path_buf()))?;
         }
         let is_other = |path: &Path| !waiting.contains(path) && is_wanted(path);
-        self.index.each_file(self.vault, is_other, |path, history| {
-            let is_expected = history.at(path).is_some_and(self.is_expected);
-            if is_expected { sorter.push(SpooledPath(path.to_owned())) } else { Ok(()) }
-        })?;
+        self.index.each_file(self.is_expected, is_other, |path| sorter.push(SpooledPath(path)))?;
         sorter.each(|SpooledPath(path)| each(path))
     }
 }

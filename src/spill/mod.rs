@@ -4,10 +4,12 @@
 //! - [`Spool`]: items in the order in which they were added
 //! - [`Sorter`]: items in ascending order, by an external merge sort
 //! - [`multimap`]: numbers by key
+//! - [`table`]: records of one size by number
 
 pub(crate) mod multimap;
 mod sorter;
 mod spool;
+pub(crate) mod table;
 
 pub(crate) use sorter::Sorter;
 pub(crate) use spool::{Spool, SpooledPath, path_bytes};

@@ -1,5 +1,5 @@
 //! A map from keys to numbers that is built once and then only read. Few pairs stay in memory; more are sorted in a file without a
-//! name and found by interpolation search, so that a million take the memory of some ten thousand.
+//! name and found by interpolation search, so that any number takes no more memory than a million.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -10,11 +10,14 @@ use crate::error::{Error, Result};
 use crate::spill::sorter::Sorter;
 use crate::spill::spool::temporary_folder;
 
-/// How many pairs are sorted in memory.
-const IN_MEMORY: usize = 1 << 16;
+/// How many pairs are sorted in memory, and stay there if there are no more.
+const IN_MEMORY: usize = 1 << 20;
 
 /// How many pairs of a file are read at a time. Keys are hashes, so the place of a key is known except for a few pairs.
 const AT_A_TIME: u64 = 128;
+
+/// How many pairs away from its guess a key is searched first.
+const NEAR: usize = 64;
 
 /// The size of a key and its number in a file: 16 and 8 bytes, little-endian.
 const PAIR: usize = 24;
@@ -22,14 +25,22 @@ const PAIR: usize = 24;
 /// A key: 128 bits of a hash of the text to find. No two texts have the same key.
 pub(crate) type Key = u128;
 
-type Pair = (Key, u64);
+/// The upper and the lower half of a key, and a number. (A `u128` would be padded to 32 bytes.)
+type Pair = (u64, u64, u64);
+
+fn halves(key: Key) -> (u64, u64) {
+    ((key >> 64) as u64, key as u64)
+}
+
+fn key_of(pair: &Pair) -> (u64, u64) {
+    (pair.0, pair.1)
+}
 
 /// Collects the pairs.
 pub(crate) struct MultimapBuilder {
     folder: Option<PathBuf>,
     pairs: Sorter<Pair>,
     count: u64,
-    most: usize,
 }
 
 /// For each key its numbers, in ascending order.
@@ -50,7 +61,7 @@ impl MultimapBuilder {
     }
 
     fn with_limit(most: usize, folder: Option<&Path>) -> MultimapBuilder {
-        MultimapBuilder { folder: folder.map(Path::to_owned), pairs: Sorter::new(folder, most), count: 0, most }
+        MultimapBuilder { folder: folder.map(Path::to_owned), pairs: Sorter::new(folder, most), count: 0 }
     }
 
     /// Adds a pair.
@@ -60,7 +71,8 @@ impl MultimapBuilder {
     /// [`crate::error::ErrorKind::Io`] if a temporary file can't be written.
     pub(crate) fn add(&mut self, key: Key, number: u64) -> Result<()> {
         self.count += 1;
-        self.pairs.push((key, number))
+        let (upper, lower) = halves(key);
+        self.pairs.push((upper, lower, number))
     }
 
     /// The map of all pairs that were added.
@@ -69,18 +81,15 @@ impl MultimapBuilder {
     ///
     /// [`crate::error::ErrorKind::Io`] if a temporary file can't be written.
     pub(crate) fn done(self) -> Result<Multimap> {
-        let MultimapBuilder { folder, pairs, count, most } = self;
-        if count <= most as u64 {
-            let mut few = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
-            pairs.each(|pair| {
-                few.push(pair);
-                Ok(())
-            })?;
-            return Ok(Multimap { pairs: Pairs::Few(few) });
-        }
+        let MultimapBuilder { folder, pairs, count } = self;
+        let pairs = match pairs.in_memory() {
+            Ok(few) => return Ok(Multimap { pairs: Pairs::Few(few) }),
+            Err(pairs) => pairs,
+        };
         let file = tempfile::tempfile_in(temporary_folder(folder.as_deref())).map_err(failed)?;
         let mut all = BufWriter::with_capacity(1 << 16, file);
-        pairs.each(|(key, number)| {
+        pairs.each(|(upper, lower, number)| {
+            let key = (Key::from(upper) << 64) | Key::from(lower);
             let written = all.write_all(&key.to_le_bytes()).and_then(|()| all.write_all(&number.to_le_bytes()));
             written.map_err(failed)
         })?;
@@ -104,30 +113,18 @@ impl Multimap {
         Ok(numbers)
     }
 
-    /// The smallest number of a key.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::error::ErrorKind::Io`].
-    pub(crate) fn first(&self, key: Key) -> Result<Option<u64>> {
-        let mut first = None;
-        self.each(key, |number| {
-            first = Some(number);
-            false
-        })?;
-        Ok(first)
-    }
-
     /// The largest number of a key.
     ///
     /// # Errors
     ///
     /// [`crate::error::ErrorKind::Io`].
     pub(crate) fn last(&self, key: Key) -> Result<Option<u64>> {
+        let halves = halves(key);
         let found = match &self.pairs {
-            Pairs::Few(pairs) => {
-                pairs.partition_point(|pair| pair.0 <= key).checked_sub(1).and_then(|at| pairs.get(at).copied())
-            }
+            Pairs::Few(pairs) => pairs
+                .partition_point(|pair| key_of(pair) <= halves)
+                .checked_sub(1)
+                .and_then(|at| pairs.get(at).copied()),
             Pairs::Many { file, count } => {
                 let end = match key.checked_add(1) {
                     Some(next) => lower_bound(file, *count, next)?,
@@ -139,24 +136,29 @@ impl Multimap {
                 }
             }
         };
-        Ok(found.filter(|pair| pair.0 == key).map(|pair| pair.1))
+        Ok(found.filter(|pair| key_of(pair) == halves).map(|pair| pair.2))
     }
 
-    /// Calls `wants_more` with each number of a key until it returns false.
-    fn each(&self, key: Key, mut wants_more: impl FnMut(u64) -> bool) -> Result<()> {
+    /// Calls `wants_more` with each number of a key, in ascending order, until it returns false.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::ErrorKind::Io`].
+    pub(crate) fn each(&self, key: Key, mut wants_more: impl FnMut(u64) -> bool) -> Result<()> {
+        let halves = halves(key);
         match &self.pairs {
             Pairs::Few(pairs) => {
-                let start = pairs.partition_point(|pair| pair.0 < key);
-                let of_it = pairs.iter().skip(start).take_while(|pair| pair.0 == key);
-                of_it.map(|pair| pair.1).take_while(|number| wants_more(*number)).for_each(drop);
+                let start = partition_point(pairs, halves, |pair| key_of(pair) < halves);
+                let of_it = pairs.iter().skip(start).take_while(|pair| key_of(pair) == halves);
+                of_it.map(|pair| pair.2).take_while(|number| wants_more(*number)).for_each(drop);
                 Ok(())
             }
             Pairs::Many { file, count } => {
                 let mut start = lower_bound(file, *count, key)?;
                 loop {
                     let pairs = read_some(file, start, *count)?;
-                    for (found, number) in &pairs {
-                        if *found != key || !wants_more(*number) {
+                    for pair in &pairs {
+                        if key_of(pair) != halves || !wants_more(pair.2) {
                             return Ok(());
                         }
                     }
@@ -170,6 +172,23 @@ impl Multimap {
     }
 }
 
+/// As `slice::partition_point`, near the place that a key has if all keys are hashes: a search over all pairs would wait for memory at
+/// each step.
+fn partition_point(pairs: &[Pair], near: (u64, u64), is_before: impl Fn(&Pair) -> bool) -> usize {
+    let guess = (u128::from(near.0) * pairs.len() as u128) >> 64;
+    let guess = usize::try_from(guess).unwrap_or_default();
+    // Twice as far each time, until no pair before `start` and no pair from `end` on has to be looked at.
+    let (mut start, mut end, mut step) = (guess, guess, NEAR);
+    while start > 0 && !pairs.get(start - 1).is_some_and(&is_before) {
+        (start, step) = (start.saturating_sub(step), step.saturating_mul(2));
+    }
+    step = NEAR;
+    while pairs.get(end).is_some_and(&is_before) {
+        (end, step) = (end.saturating_add(step).min(pairs.len()), step.saturating_mul(2));
+    }
+    start + pairs.get(start..end).unwrap_or_default().partition_point(is_before)
+}
+
 /// The index of the first pair whose key is not less than this one.
 fn lower_bound(file: &File, count: u64, key: Key) -> Result<u64> {
     // Every pair before `low` is less, and no pair from `high` on. Keys are hashes, so the first guess is near; from the second
@@ -180,7 +199,7 @@ fn lower_bound(file: &File, count: u64, key: Key) -> Result<u64> {
     while low < high {
         let start = guess.clamp(low, high.saturating_sub(1));
         let pairs = read_some(file, start, high)?;
-        let below = pairs.partition_point(|pair| pair.0 < key) as u64;
+        let below = pairs.partition_point(|pair| key_of(pair) < halves(key)) as u64;
         if below > 0 {
             low = start + below;
         }
@@ -205,9 +224,9 @@ fn read_some(file: &File, start: u64, end: u64) -> Result<Vec<Pair>> {
 
 fn unpacked(pair: &[u8; PAIR]) -> Pair {
     let (key, number) = pair.split_at(16);
-    let key = key.first_chunk().copied().unwrap_or_default();
+    let (upper, lower) = halves(Key::from_le_bytes(key.first_chunk().copied().unwrap_or_default()));
     let number = number.first_chunk().copied().unwrap_or_default();
-    (u128::from_le_bytes(key), u64::from_le_bytes(number))
+    (upper, lower, u64::from_le_bytes(number))
 }
 
 fn failed(error: std::io::Error) -> Error {
@@ -222,20 +241,22 @@ mod tests {
 
     use super::*;
 
-    fn of(pairs: &[Pair], most: usize) -> Multimap {
+    fn of(pairs: &[(Key, u64)], most: usize) -> Multimap {
         let mut builder = MultimapBuilder::with_limit(most, Some(Path::new("/not/there")));
         pairs.iter().for_each(|(key, number)| builder.add(*key, *number).unwrap());
         builder.done().unwrap()
     }
 
-    fn check(pairs: &[Pair], most: usize) {
+    fn check(pairs: &[(Key, u64)], most: usize) {
         let map = of(pairs, most);
         let mut expected: BTreeMap<Key, Vec<u64>> = BTreeMap::new();
         pairs.iter().for_each(|(key, number)| expected.entry(*key).or_default().push(*number));
         for (key, numbers) in &mut expected {
             numbers.sort_unstable();
             assert_eq!(map.all(*key).unwrap(), *numbers);
-            assert_eq!(map.first(*key).unwrap(), numbers.first().copied());
+            let mut first = None;
+            map.each(*key, |number| first.replace(number).is_some()).unwrap();
+            assert_eq!(first, numbers.first().copied());
             assert_eq!(map.last(*key).unwrap(), numbers.last().copied());
         }
         for key in [0, 1, 1 << 127, Key::MAX, pairs.first().map_or(7, |pair| pair.0 ^ 1)] {
@@ -249,14 +270,14 @@ mod tests {
             keys in prop::collection::vec(prop_oneof![any::<Key>(), 0..5_u128, (0..5_u128).prop_map(|k| Key::MAX - k)], 0..900),
             most in 1..400_usize,
         ) {
-            let pairs: Vec<Pair> = (0..).zip(keys).map(|(number, key)| (key, number * 7)).collect();
+            let pairs: Vec<(Key, u64)> = (0..).zip(keys).map(|(number, key)| (key, number * 7)).collect();
             check(&pairs, most);
         }
     }
 
     #[test]
     fn a_key_with_more_numbers_than_are_read_at_a_time_has_them_all() {
-        let pairs: Vec<Pair> = (0..2000).map(|number| (Key::from(number % 3) << 120, number)).collect();
+        let pairs: Vec<(Key, u64)> = (0..2000).map(|number| (Key::from(number % 3) << 120, number)).collect();
         check(&pairs, 100);
         check(&pairs, 10_000);
     }

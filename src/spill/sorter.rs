@@ -41,6 +41,15 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
         Ok(())
     }
 
+    /// All items in ascending order, if they fit into one run; else the sorter again.
+    pub(crate) fn in_memory(mut self) -> std::result::Result<Vec<T>, Sorter<T>> {
+        if !self.runs.is_empty() {
+            return Err(self);
+        }
+        self.items.sort_unstable();
+        Ok(self.items)
+    }
+
     /// Calls `each` with every item, in ascending order.
     ///
     /// # Errors

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, Cursor, Read};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::damage::JournalDamage;
-use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, SCHEMA_VERSION};
+use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, LinePath, SCHEMA_VERSION};
 
 /// The hash that the first line has as that of the previous line.
 pub(super) const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
@@ -217,8 +218,17 @@ pub(super) fn whole_line(body: &[u8]) -> Option<JournalEntry> {
 
 /// Reads the complete line at this offset again.
 pub(super) fn line_at(file: &File, at: u64) -> Result<JournalEntry> {
-    let changed = |_| Error::new(ErrorKind::Changed, "the journal changed while it was read");
-    serde_json::from_slice(&bytes_at(file, at)?).map_err(changed)
+    serde_json::from_slice(&bytes_at(file, at)?).map_err(|_| changed())
+}
+
+/// Reads the path in the complete line at this offset again.
+pub(super) fn path_at(file: &File, at: u64) -> Result<Option<PathBuf>> {
+    let line: LinePath = serde_json::from_slice(&bytes_at(file, at)?).map_err(|_| changed())?;
+    Ok(line.change.map(|change| change.path))
+}
+
+fn changed() -> Error {
+    Error::new(ErrorKind::Changed, "the journal changed while it was read")
 }
 
 /// Reads the text of the complete line at this offset again.

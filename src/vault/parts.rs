@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -108,6 +108,19 @@ impl JournalFiles {
             Some(root) => root.entry(entry),
             None => entry,
         })
+    }
+
+    /// Reads the path in the complete line at this place again; `None` if the line is not about a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`JournalFiles::line_at`].
+    pub(super) fn path_at(&self, place: u64) -> Result<Option<PathBuf>> {
+        if self.root.is_some() {
+            return Ok(self.line_at(place)?.change.map(|change| change.path));
+        }
+        let (file, at) = self.at(place)?;
+        journal::path_at(file, at)
     }
 
     /// Reads the text of the complete line at this place again.

@@ -373,6 +373,20 @@ internal_fields! {
     }
 }
 
+/// The path in a line.
+#[derive(Deserialize)]
+pub(super) struct LinePath {
+    #[serde(default)]
+    pub(super) change: Option<ChangedPath>,
+}
+
+/// The path in a change.
+#[derive(Deserialize)]
+pub(super) struct ChangedPath {
+    #[serde(with = "path_text")]
+    pub(super) path: PathBuf,
+}
+
 impl JournalEntry {
     /// Its number in the journal, from 1.
     pub fn seq(&self) -> u64 {
@@ -427,34 +441,46 @@ pub(super) fn new_id() -> String {
 /// Serde for a path in JSON: text if it is UTF-8, else `{"hex": …}`, so that every path is read back unchanged.
 pub(super) mod path_text {
     use std::ffi::OsString;
+    use std::fmt;
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     use std::path::{Path, PathBuf};
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
     #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Text {
-        Utf8(String),
-        Other {
-            #[serde(with = "hex")]
-            hex: Vec<u8>,
-        },
+    struct PathBytes {
+        #[serde(with = "hex")]
+        hex: Vec<u8>,
     }
 
     pub(in crate::vault) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = match path.to_str() {
-            Some(text) => Text::Utf8(text.to_owned()),
-            None => Text::Other { hex: path.as_os_str().as_bytes().to_vec() },
-        };
-        text.serialize(serializer)
+        match path.to_str() {
+            Some(text) => text.serialize(serializer),
+            None => PathBytes { hex: path.as_os_str().as_bytes().to_vec() }.serialize(serializer),
+        }
     }
 
     pub(in crate::vault) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-        Ok(match Text::deserialize(deserializer)? {
-            Text::Utf8(text) => text.into(),
-            Text::Other { hex } => OsString::from_vec(hex).into(),
-        })
+        struct PathText;
+
+        impl<'de> de::Visitor<'de> for PathText {
+            type Value = PathBuf;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path as text, or its bytes in hexadecimal")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<PathBuf, E> {
+                Ok(text.into())
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<PathBuf, A::Error> {
+                let PathBytes { hex } = PathBytes::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(OsString::from_vec(hex).into())
+            }
+        }
+
+        deserializer.deserialize_any(PathText)
     }
 }
 

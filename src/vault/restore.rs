@@ -201,7 +201,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Opt
 pub fn plan_by(index: &JournalIndex, pending: &[Intent], path: &Path, current: Option<Sha256>) -> Result<RestorePlan> {
     let mut contents: Vec<Sha256> = current.into_iter().collect();
     contents.extend(pending.iter().filter(|i| i.change.path == path).map(|i| i.change.before));
-    plan(&History::of(&index.about(path, &contents)?), pending, path, current)
+    plan(&index.changes_about(path, &contents)?.history(), pending, path, current)
 }
 
 /// Plans the restore of a file whose contents and metadata are given: by the journal, or, if that does not know it, by its mark.

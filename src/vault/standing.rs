@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
-use crate::vault::history::History;
-use crate::vault::index::JournalIndex;
+use crate::vault::history::{ChangeFacts, Histories};
+use crate::vault::index::{self, JournalIndex};
 use crate::vault::mark::{MarkedOriginal, PatchMark};
 use crate::vault::reader::Vault;
 
@@ -77,10 +77,14 @@ impl Standing {
 }
 
 /// The state of contents at a real path, and their original. `None` stands for a missing file. Pure.
-pub fn state_of(history: &History<'_>, path: &Path, current: Option<Sha256>) -> (FileState, Option<Sha256>) {
-    let of_path = history.at(path);
+pub fn state_of<P: Ord + Clone, C: ChangeFacts>(
+    history: &Histories<P, C>,
+    path: P,
+    current: Option<Sha256>,
+) -> (FileState, Option<Sha256>) {
+    let of_path = history.at(path.clone());
     let origins = current.map(|sha| history.origins(path, sha)).unwrap_or_default();
-    let recorded = || of_path.and_then(|t| t.root().map(|root| root.before).or(t.expected()));
+    let recorded = || of_path.and_then(|t| t.root().map(|root| root.before()).or(t.expected()));
     let original = origins.first().map(|o| o.original).or_else(recorded);
     let state = match (current, origins.is_empty(), of_path) {
         (None, _, _) => FileState::Missing,
@@ -99,7 +103,8 @@ pub fn state_of(history: &History<'_>, path: &Path, current: Option<Sha256>) -> 
 ///
 /// [`ErrorKind::Io`] if it can't be read; those of [`JournalIndex::about`].
 pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Standing> {
-    let is_place = index.knows_place(path)?;
+    let recorded = index.at_place(path)?;
+    let is_place = recorded.is_some();
     // A link at the path of a module is not that module, wherever it leads.
     let is_link = is_place && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
     // To open a device can have an effect.
@@ -113,10 +118,9 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
         Err(e) if e.kind() == ErrorKind::NotAModule && is_place => (Some(sha256(b"")), None),
         Err(e) => return Err(e),
     };
-    let entries = index.about_with_places(path, current.as_slice())?;
-    let history = &History::of(&entries);
-    let of_path = history.at(path);
-    let (state, original) = state_of(history, path, current);
+    let history = &index.about_with_places(path, recorded, current.as_slice())?;
+    let key = index::key_of_path(path);
+    let (state, original) = state_of(history, key, current);
     let state = match state {
         FileState::Missing => FileState::Missing,
         _ if is_link => FileState::Changed,
@@ -142,9 +146,9 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
             Err(_) => BackupState::Missing,
         },
     };
-    let known_here = of_path.and_then(|t| t.expected()) == current;
+    let known_here = history.at(key).and_then(|of_path| of_path.expected()) == current;
     let recorded_at = match current {
-        Some(sha) if !known_here => history.places_of(sha),
+        Some(sha) if !known_here => index.places_of(history, sha)?,
         _ => Vec::new(),
     };
     let dropped_by = original.filter(|_| backup == BackupState::Dropped).and_then(|sha| history.dropped_by(sha));
