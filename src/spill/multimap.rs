@@ -16,8 +16,8 @@ const IN_MEMORY: usize = 1 << 20;
 /// How many pairs of a file are read at a time. Keys are hashes, so the place of a key is known except for a few pairs.
 const AT_A_TIME: u64 = 128;
 
-/// How many pairs away from its guess a key is searched first.
-const NEAR: usize = 64;
+/// About how many pairs in memory are searched for a key.
+const PAIRS_TOGETHER: usize = 8;
 
 /// The size of a key and its number in a file: 16 and 8 bytes, little-endian.
 const PAIR: usize = 24;
@@ -32,6 +32,7 @@ fn halves(key: Key) -> (u64, u64) {
     ((key >> 64) as u64, key as u64)
 }
 
+#[inline]
 fn key_of(pair: &Pair) -> (u64, u64) {
     (pair.0, pair.1)
 }
@@ -49,7 +50,7 @@ pub(crate) struct Multimap {
 }
 
 enum Pairs {
-    Few(Vec<Pair>),
+    Few(SortedPairs),
     Many { file: File, count: u64 },
 }
 
@@ -83,7 +84,7 @@ impl MultimapBuilder {
     pub(crate) fn done(self) -> Result<Multimap> {
         let MultimapBuilder { folder, pairs, count } = self;
         let pairs = match pairs.in_memory() {
-            Ok(few) => return Ok(Multimap { pairs: Pairs::Few(few) }),
+            Ok(few) => return Ok(Multimap { pairs: Pairs::Few(SortedPairs::of(few)) }),
             Err(pairs) => pairs,
         };
         let file = tempfile::tempfile_in(temporary_folder(folder.as_deref())).map_err(failed)?;
@@ -121,10 +122,10 @@ impl Multimap {
     pub(crate) fn last(&self, key: Key) -> Result<Option<u64>> {
         let halves = halves(key);
         let found = match &self.pairs {
-            Pairs::Few(pairs) => pairs
-                .partition_point(|pair| key_of(pair) <= halves)
-                .checked_sub(1)
-                .and_then(|at| pairs.get(at).copied()),
+            Pairs::Few(pairs) => {
+                let end = pairs.partition_point(halves, |pair| key_of(pair) <= halves);
+                end.checked_sub(1).and_then(|at| pairs.pairs.get(at).copied())
+            }
             Pairs::Many { file, count } => {
                 let end = match key.checked_add(1) {
                     Some(next) => lower_bound(file, *count, next)?,
@@ -148,8 +149,8 @@ impl Multimap {
         let halves = halves(key);
         match &self.pairs {
             Pairs::Few(pairs) => {
-                let start = partition_point(pairs, halves, |pair| key_of(pair) < halves);
-                let of_it = pairs.iter().skip(start).take_while(|pair| key_of(pair) == halves);
+                let start = pairs.partition_point(halves, |pair| key_of(pair) < halves);
+                let of_it = pairs.pairs.iter().skip(start).take_while(|pair| key_of(pair) == halves);
                 of_it.map(|pair| pair.2).take_while(|number| wants_more(*number)).for_each(drop);
                 Ok(())
             }
@@ -172,21 +173,37 @@ impl Multimap {
     }
 }
 
-/// As `slice::partition_point`, near the place that a key has if all keys are hashes: a search over all pairs would wait for memory at
-/// each step.
-fn partition_point(pairs: &[Pair], near: (u64, u64), is_before: impl Fn(&Pair) -> bool) -> usize {
-    let guess = (u128::from(near.0) * pairs.len() as u128) >> 64;
-    let guess = usize::try_from(guess).unwrap_or_default();
-    // Twice as far each time, until no pair before `start` and no pair from `end` on has to be looked at.
-    let (mut start, mut end, mut step) = (guess, guess, NEAR);
-    while start > 0 && !pairs.get(start - 1).is_some_and(&is_before) {
-        (start, step) = (start.saturating_sub(step), step.saturating_mul(2));
+/// Pairs in memory, and where those begin whose keys have the same first bits. A search over all pairs would wait for memory at each step.
+struct SortedPairs {
+    pairs: Vec<Pair>,
+    /// For each value of the first bits, the index of the first pair whose key is not less.
+    starts: Vec<u32>,
+    /// How many bits of the upper half of a key are not among the first bits.
+    shift: u32,
+}
+
+impl SortedPairs {
+    fn of(pairs: Vec<Pair>) -> SortedPairs {
+        let bits = pairs.len().checked_ilog2().unwrap_or_default().saturating_sub(PAIRS_TOGETHER.ilog2()) + 1;
+        let shift = u64::BITS - bits;
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        let mut start = 0;
+        for first in 0..=(1_u64 << bits) {
+            while pairs.get(start).is_some_and(|pair| pair.0 >> shift < first) {
+                start += 1;
+            }
+            starts.push(u32::try_from(start).unwrap_or(u32::MAX));
+        }
+        SortedPairs { pairs, starts, shift }
     }
-    step = NEAR;
-    while pairs.get(end).is_some_and(&is_before) {
-        (end, step) = (end.saturating_add(step).min(pairs.len()), step.saturating_mul(2));
+
+    /// As `slice::partition_point`, for a condition that holds for all lower keys and for no higher ones.
+    fn partition_point(&self, key: (u64, u64), is_before: impl Fn(&Pair) -> bool) -> usize {
+        let first = usize::try_from(key.0 >> self.shift).unwrap_or_default();
+        let start = |first: usize| self.starts.get(first).map_or(self.pairs.len(), |start| *start as usize);
+        let (start, end) = (start(first), start(first + 1));
+        start + self.pairs.get(start..end).unwrap_or_default().partition_point(is_before)
     }
-    start + pairs.get(start..end).unwrap_or_default().partition_point(is_before)
 }
 
 /// The index of the first pair whose key is not less than this one.

@@ -105,12 +105,17 @@ pub fn state_of<P: Ord + Clone, C: ChangeFacts>(
 pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Standing> {
     let recorded = index.at_place(path)?;
     let is_place = recorded.is_some();
+    let looked = path.symlink_metadata();
+    let is_gone = looked.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
     // A link at the path of a module is not that module, wherever it leads.
-    let is_link = is_place && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    let is_link = is_place && looked.is_ok_and(|meta| meta.is_symlink());
     // To open a device can have an effect.
-    let is_special = is_place && path.metadata().is_ok_and(|meta| !meta.is_file());
-    let read =
-        || if is_special { Err(Error::new(ErrorKind::NotAModule, "not a regular file")) } else { file::read(path) };
+    let is_special = is_place && !is_gone && path.metadata().is_ok_and(|meta| !meta.is_file());
+    let read = || match (is_gone, is_special) {
+        (true, _) => Err(Error::new(ErrorKind::NotFound, "no such file")),
+        (false, true) => Err(Error::new(ErrorKind::NotAModule, "not a regular file")),
+        (false, false) => file::read(path),
+    };
     let (current, contents) = match read() {
         Ok(contents) => (Some(sha256(contents.bytes())), Some(contents)),
         Err(e) if e.kind() == ErrorKind::NotFound => (None, None),
