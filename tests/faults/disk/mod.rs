@@ -330,6 +330,8 @@ fn resumed(scene: impl Resumed) {
         disk.take(step);
         disk.now().put(&home);
         let again = stage.scene.again().unwrap_or_else(|| stage.scene.line.clone());
+        // Asking for it has removed what the killed run left; here the repeated run has to.
+        disk.now().put(&home);
         let again = record(&again, &home, None);
         stage.play(disk.clone(), &again).unwrap();
     }
