@@ -57,26 +57,13 @@ impl FromStr for Sha256 {
     type Err = ParseSha256Error;
 
     fn from_str(text: &str) -> Result<Sha256, ParseSha256Error> {
-        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| ParseSha256Error)?;
-        let (mut bytes, mut seen) = ([0; 32], 0);
-        for (byte, [upper, lower]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-            let (upper, lower) = (value(*upper), value(*lower));
-            seen |= upper | lower;
-            *byte = (upper << 4) | (lower & 0xf);
+        let is_lower_case = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let mut bytes = [0; 32];
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) if is_lower_case => Ok(Sha256(bytes)),
+            _ => Err(ParseSha256Error),
         }
-        if seen & NO_DIGIT == 0 { Ok(Sha256(bytes)) } else { Err(ParseSha256Error) }
     }
-}
-
-/// The value of no digit: a bit that no digit's value has.
-const NO_DIGIT: u8 = 0x80;
-
-/// The value of a lower-case hexadecimal digit. Compilers select these values without a jump; nobody could predict one, and a journal has
-/// millions of digits.
-fn value(digit: u8) -> u8 {
-    let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
-    let of_letter = if letter < 6 { letter.wrapping_add(10) } else { NO_DIGIT };
-    if number < 10 { number } else { of_letter }
 }
 
 impl fmt::Display for ParseSha256Error {
