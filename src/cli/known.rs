@@ -3,7 +3,7 @@
 use crate::cli::output::{self, Failure, Session, count};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::selection::{JournalSelector, RecordedSelection};
-use crate::vault::damage::{DamageKind, JournalDamage};
+use crate::vault::damage::JournalDamage;
 use crate::vault::index::JournalIndex;
 use crate::vault::inventory::JournalDoubt;
 use crate::vault::segment::DamagedIntent;
@@ -93,7 +93,7 @@ pub(super) fn warn_of_damage(damage: &[JournalDamage], session: &mut Session<'_>
 pub(super) fn damage_text(damage: &JournalDamage) -> String {
     let kept = match (damage.is_lossless, damage.kind) {
         (false, _) => "",
-        (true, DamageKind::Changed | DamageKind::Missing | DamageKind::Replaced) => "; the journal's copy has it",
+        (true, kind) if kind.takes_lines() => "; the journal's copy has it",
         (true, _) => "; nothing is lost",
     };
     format!("{damage}{kept}")

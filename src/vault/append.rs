@@ -9,6 +9,7 @@ use rustix::fs::{Access, AtFlags, OFlags};
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::private_folder::PrivateFolder;
+use crate::vault::damage::DamageKind;
 use crate::vault::disk;
 use crate::vault::journal::{JournalTail, NO_LINE};
 use crate::vault::layout::{COPY, JOURNAL, temporary};
@@ -161,14 +162,18 @@ impl JournalTail {
 ///
 /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
 pub(super) fn must_be_possible(state: &PrivateFolder, tail: &JournalTail) -> Result<()> {
-    let open = |name| match state.file(name, "opening the journal for writing", OFlags::WRONLY) {
+    let may_open = |name| state.file(name, "opening the journal for writing", OFlags::WRONLY).map(drop);
+    let open = |name| match may_open(name) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let may_create = rustix::fs::accessat(state.dir(), ".", Access::WRITE_OK, AtFlags::EACCESS);
             may_create.map_err(|e| Error::io("creating the journal", e).on(state.path().join(name)))
         }
-        file => file.map(drop),
+        file => file,
     };
+    let is_unreadable = tail.damage.iter().any(|damage| damage.kind == DamageKind::Unreadable);
     match open(JOURNAL) {
+        // Without the lines of the copy, the numbers of new lines would be those of lines in the journal.
+        Err(e) if is_unreadable && may_open(COPY).is_err() => Err(e),
         Err(e) if !tail.damage.is_empty() && e.kind() != ErrorKind::Untrusted => open(COPY),
         answer => answer,
     }

@@ -23,6 +23,8 @@ pub enum DamageKind {
     Changed,
     /// They are not there.
     Missing,
+    /// Their file is there and can't be read.
+    Unreadable,
     /// They do not continue the chain of hashes: they, or the lines before them, were replaced.
     Replaced,
     /// They are in another place, or there twice.
@@ -34,6 +36,11 @@ pub enum DamageKind {
 }
 
 impl DamageKind {
+    /// Whether the lines are not in the journal any more, so that only its copy can have them.
+    pub(crate) fn takes_lines(self) -> bool {
+        matches!(self, DamageKind::Changed | DamageKind::Missing | DamageKind::Unreadable | DamageKind::Replaced)
+    }
+
     /// What happened, in the words of a sentence that begins with "line 7" or "lines 7 to 9".
     pub fn text(self, is_one: bool) -> &'static str {
         match (self, is_one) {
@@ -41,6 +48,7 @@ impl DamageKind {
             (DamageKind::Changed, false) => "were changed",
             (DamageKind::Missing, true) => "is missing",
             (DamageKind::Missing, false) => "are missing",
+            (DamageKind::Unreadable, _) => "can't be read",
             (DamageKind::Replaced, true) => "does not follow the line before it: one of them was replaced",
             (DamageKind::Replaced, false) => "do not follow the lines before them: some of them were replaced",
             (DamageKind::Misplaced, true) => "is not in its place, or is there twice",

@@ -71,6 +71,21 @@ pub(crate) fn read_whole(file: &File) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a text file of the state completely by its descriptor. A file with a NUL byte is no text: it may be a hole of any length.
+pub(super) fn read_text(file: &File, most: u64) -> Result<Vec<u8>> {
+    let (mut text, mut has_nul) = (Vec::new(), false);
+    each_piece(file, |piece| {
+        has_nul = memchr::memchr(0, piece).is_some();
+        text.extend_from_slice(piece);
+        !has_nul && text.len() as u64 <= most
+    })?;
+    match text.len() as u64 > most {
+        _ if has_nul => Err(Error::new(ErrorKind::Damaged, "has a NUL byte, which this program never writes")),
+        true => Err(Error::new(ErrorKind::TooLarge, "larger than this program ever writes it")),
+        false => Ok(text),
+    }
+}
+
 /// The SHA-256 of the complete file, read by its descriptor in pieces.
 pub(crate) fn sha256_of(file: &File) -> Result<Sha256> {
     let mut sum = Sha256Hasher::new();
@@ -103,7 +118,7 @@ pub(super) fn copy(from: &File, to: &File) -> Result<()> {
 }
 
 /// Reads a file by its descriptor in pieces until `seen` returns false.
-fn each_piece(file: &File, mut seen: impl FnMut(&[u8]) -> bool) -> Result<()> {
+pub(super) fn each_piece(file: &File, mut seen: impl FnMut(&[u8]) -> bool) -> Result<()> {
     let mut piece = vec![0; PIECE];
     let mut at = 0;
     loop {

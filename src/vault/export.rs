@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::digest::Sha256;
@@ -15,6 +16,7 @@ use crate::vault::disk;
 use crate::vault::journal::{self, JournalTail};
 use crate::vault::layout::JOURNAL;
 use crate::vault::objects::Object;
+use crate::vault::parts::sum_of;
 use crate::vault::reader::Vault;
 
 /// An export, as it is serialised.
@@ -58,8 +60,8 @@ struct Segment {
 }
 
 impl Vault {
-    /// Writes backups and journal to a stream, as one file. A backup that is damaged, or larger than `max_size` bytes when decompressed, is
-    /// left out. `step` is called after each backup.
+    /// Writes backups and journal to a stream, as one file. A backup that is damaged, can't be read, or is larger than `max_size` bytes
+    /// when decompressed, is left out. `step` is called after each backup.
     ///
     /// # Errors
     ///
@@ -114,6 +116,8 @@ impl Vault {
         let file = match objects.open()?.file(object.file_name(), "reading the backup", OFlags::RDONLY) {
             // Another run dropped it.
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            // It is a folder, or this user may not read it.
+            Err(e) if e.is_errno(Errno::ISDIR) || e.is_errno(Errno::ACCESS) => return Ok(Some(e.what().to_owned())),
             file => file?,
         };
         let on = |e: Error| e.on(objects.folder().join(object.file_name()));
@@ -149,6 +153,11 @@ impl Vault {
             let whole = file.metadata().map_err(|e| Error::io("opening the journal", e).on(folder.path()))?.len();
             let mut text = io::BufReader::with_capacity(1 << 16, Bytes { file: &file, at: 0, left: whole });
             let (end, broken) = journal::walk(&mut text, JournalTail::default(), &mut Vec::new(), |_| {})?;
+            if broken.is_some() && sum_of(&file)?.is_none() {
+                let what = "this part of the journal has a line that is too long, which this program never writes";
+                let error = Error::new(ErrorKind::TooLarge, what).on(folder.path().join(name.text()));
+                return Err(error.hint("move the file away, then export what is left"));
+            }
             let is_torn =
                 name == MemberName::CURRENT && broken.is_some() && self.go_through(|_| {})?.end.tail.damage.is_empty();
             let broken = broken.filter(|_| !is_torn).map(|_| end.tail.count + 1);

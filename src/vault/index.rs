@@ -552,7 +552,7 @@ impl JournalIndex {
     }
 
     /// The complete change.
-    fn change(&self, change: &IndexedChange) -> Result<FileChange> {
+    pub(super) fn change(&self, change: &IndexedChange) -> Result<FileChange> {
         self.files.line_at(change.place)?.change.ok_or_else(changed)
     }
 

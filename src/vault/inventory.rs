@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::parallel;
 use crate::vault::history::{self, History};
 use crate::vault::intent::Intent;
-use crate::vault::objects::{Object, Objects};
+use crate::vault::objects::{LARGEST, Object, Objects};
 use crate::vault::reader::Vault;
 use crate::vault::record::{JournalEntry, NewEntry, Operation};
 use crate::vault::writer::Writer;
@@ -84,6 +84,8 @@ pub struct Inventory {
     pub objects: Vec<KeptBackup>,
     /// Backups that are needed and do not exist.
     pub missing: BTreeMap<Sha256, MissingBackup>,
+    /// The recorded sizes of the backups, uncompressed.
+    sizes: BTreeMap<Sha256, u64>,
 }
 
 impl Inventory {
@@ -107,6 +109,8 @@ impl Inventory {
                 None => KeepReason::Orphan,
             };
             there.insert(object.sha);
+            let sizes = lines.iter().filter_map(|entry| entry.change.as_ref()).map(|change| change.size_before);
+            inventory.sizes.extend(sizes.max().map(|size| (object.sha, size)));
             let sources = lines.iter().filter_map(|entry| BackupSource::of(entry)).collect();
             inventory.objects.push(KeptBackup { object, why, sources });
         }
@@ -149,7 +153,8 @@ impl Inventory {
     pub fn verify(&self, vault: &Vault, step: impl Fn() + Sync) -> VerifiedBackups<'_> {
         let objects = vault.objects();
         let is_whole = parallel::map(self.objects.iter().collect(), |kept: &KeptBackup| {
-            let is_whole = objects.is_whole(&kept.object);
+            let size = self.sizes.get(&kept.object.sha).copied().unwrap_or(LARGEST);
+            let is_whole = objects.is_whole_up_to(&kept.object, size);
             step();
             is_whole
         });

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, Cursor, Read};
+use std::io::{BufRead, Cursor};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -171,11 +171,42 @@ pub(super) fn walk(
 
 /// Reads the next line, with its line feed. Returns false at the end.
 fn next(text: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
-    line.clear();
-    let read = text.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', line);
-    match read.map_err(|e| Error::io("reading the journal", e))? {
-        read if read as u64 > LONGEST_LINE => Err(too_long()),
+    match read_line(text, line)? {
+        read if read > LONGEST_LINE => Err(too_long()),
         read => Ok(read > 0),
+    }
+}
+
+/// Reads a line, with its line feed, but no more than [`LONGEST_LINE`] bytes and one, and returns how many bytes were read. Of what follows
+/// a NUL byte only the line feed is kept: no line has a NUL byte, but a file with a hole has very many.
+pub(super) fn read_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> Result<u64> {
+    line.clear();
+    let (mut read, mut has_nul) = (0, false);
+    loop {
+        let piece = match text.fill_buf() {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            piece => piece.map_err(|e| Error::io("reading the journal", e))?,
+        };
+        let most = usize::try_from(LONGEST_LINE + 1 - read).unwrap_or(usize::MAX);
+        let piece = piece.get(..most).unwrap_or(piece);
+        let end = memchr::memchr(b'\n', piece).map(|at| at + 1);
+        let piece = end.and_then(|end| piece.get(..end)).unwrap_or(piece);
+        let nul = if has_nul { None } else { memchr::memchr(0, piece) };
+        match nul {
+            Some(nul) => line.extend(piece.iter().take(nul + 1)),
+            None if has_nul => {}
+            None => line.extend_from_slice(piece),
+        }
+        has_nul |= nul.is_some();
+        if has_nul && end.is_some() {
+            line.push(b'\n');
+        }
+        let used = piece.len();
+        read += used as u64;
+        text.consume(used);
+        if used == 0 || end.is_some() || read > LONGEST_LINE {
+            return Ok(read);
+        }
     }
 }
 

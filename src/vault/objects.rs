@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, OFlags};
@@ -22,6 +22,12 @@ use crate::vault::layout::StateFolder;
 pub(super) const COMPRESSED: &str = ".zst";
 
 const READING: &str = "reading the backup";
+
+/// The largest backup whose size no line of the journal says, in bytes. No kernel reads a larger module (INT_MAX, kernel/module/main.c).
+pub(super) const LARGEST: u64 = i32::MAX as u64;
+
+/// So many bytes of a backup are read before its recorded size is asked for, and before it is compared with its name.
+const FIRST: u64 = 8 << 20;
 
 /// The folder of the backups.
 #[derive(Clone, Debug)]
@@ -62,6 +68,11 @@ impl Objects {
         if plain.exists() || !(self.compress || compressed.exists()) { plain } else { compressed }
     }
 
+    /// The size up to which a backup of at most this size is read: of another user's state the journal may be made up too.
+    fn most(&self, size: u64) -> u64 {
+        if self.state.is_foreign { size.min(LARGEST_FOREIGN) } else { size }
+    }
+
     fn places(&self, sha: Sha256) -> [PathBuf; 2] {
         [self.folder.join(sha.to_string()), self.folder.join(format!("{sha}{COMPRESSED}"))]
     }
@@ -73,14 +84,30 @@ impl Objects {
     /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Damaged`] if its contents do not match its name,
     /// [`ErrorKind::Untrusted`] if another user could have written it.
     pub fn get(&self, sha: Sha256) -> Result<Vec<u8>> {
-        // A small file of another user may decompress to very much.
-        let most = if self.state.is_foreign { LARGEST_FOREIGN } else { u64::MAX };
-        self.first_of(sha, |file, is_compressed| {
-            let mut bytes = Vec::new();
-            match is_compressed {
-                true => zstd::Decoder::new(file)?.take(most).read_to_end(&mut bytes)?,
-                false => file.take(most).read_to_end(&mut bytes)?,
+        self.get_up_to(sha, LARGEST)
+    }
+
+    /// As [`Objects::get`], of a backup that has at most this size. A small file may have a large hole, or decompress to very much: a backup
+    /// that is not small is compared with its name before it is in memory.
+    pub(super) fn get_up_to(&self, sha: Sha256, most: u64) -> Result<Vec<u8>> {
+        let most = self.most(most);
+        let limit = most.saturating_add(1);
+        self.first_of(sha, |mut file, is_compressed| {
+            let read = |file: &File, limit: u64| {
+                let mut bytes = Vec::new();
+                contents(file, is_compressed)?.take(limit).read_to_end(&mut bytes)?;
+                std::io::Result::Ok(bytes)
             };
+            let mut bytes = read(&file, limit.min(FIRST))?;
+            if bytes.len() as u64 == FIRST {
+                drop(bytes);
+                file.rewind()?;
+                if hash_of(&file, is_compressed, &|| most, |_| ())? != sha {
+                    return Ok(None);
+                }
+                file.rewind()?;
+                bytes = read(&file, limit)?;
+            }
             Ok(if sha256(&bytes) == sha { Some(bytes) } else { None })
         })
     }
@@ -97,8 +124,15 @@ impl Objects {
             if !is_compressed && file.metadata()?.len() != bytes.len() as u64 {
                 return Ok(Some(None));
             }
-            let mut differences = Differences::of(bytes, most);
-            let found = hash_of(file, is_compressed, |piece| differences.push(piece))?;
+            let (mut differences, mut length) = (Differences::of(bytes, most), 0);
+            let expected = bytes.len() as u64;
+            let found = hash_of(&file, is_compressed, &|| expected, |piece| {
+                length += piece.len() as u64;
+                differences.push(piece);
+            })?;
+            if length > expected {
+                return Ok(Some(None));
+            }
             Ok(if found == sha { Some(differences.edits()) } else { None })
         })
     }
@@ -132,8 +166,14 @@ impl Objects {
 
     /// Whether the contents of this backup match its name.
     pub fn is_whole(&self, object: &Object) -> bool {
+        self.is_whole_up_to(object, LARGEST)
+    }
+
+    /// As [`Objects::is_whole`], of a backup that has at most this size.
+    pub(super) fn is_whole_up_to(&self, object: &Object, most: u64) -> bool {
         let file = self.open().and_then(|folder| folder.file(object.file_name(), READING, OFlags::RDONLY));
-        file.is_ok_and(|file| hash_of(file, object.is_compressed, |_| ()).is_ok_and(|sha| sha == object.sha))
+        let found = |file: File| hash_of(&file, object.is_compressed, &|| self.most(most), |_| ());
+        file.is_ok_and(|file| found(file).is_ok_and(|sha| sha == object.sha))
     }
 
     /// The path of the backup with this SHA-256, if its contents match its name. It is never completely in memory.
@@ -142,13 +182,14 @@ impl Objects {
     ///
     /// Those of [`Objects::get`].
     pub fn check(&self, sha: Sha256) -> Result<PathBuf> {
-        self.checked(sha).map(|(name, _)| self.folder.join(name))
+        self.checked(sha, &|| LARGEST).map(|(name, _)| self.folder.join(name))
     }
 
-    /// As [`Objects::check`]: the file name, and the open file.
-    pub(super) fn checked(&self, sha: Sha256) -> Result<(OsString, File)> {
+    /// As [`Objects::check`]: the file name, and the open file. `most` returns the size that the backup has at most; it is called if the
+    /// backup is not small.
+    pub(super) fn checked(&self, sha: Sha256, most: &dyn Fn() -> u64) -> Result<(OsString, File)> {
         self.first_of(sha, |file, is_compressed| {
-            let found = hash_of(file.try_clone()?, is_compressed, |_| ())?;
+            let found = hash_of(&file, is_compressed, &|| self.most(most()), |_| ())?;
             let name = format!("{sha}{}", if is_compressed { COMPRESSED } else { "" });
             Ok(if found == sha { Some((name.into(), file)) } else { None })
         })
@@ -197,11 +238,45 @@ impl Objects {
     }
 }
 
-/// The SHA-256 of the uncompressed contents of a backup. Each piece is passed to `seen`.
-fn hash_of(file: File, is_compressed: bool, seen: impl FnMut(&[u8])) -> std::io::Result<Sha256> {
-    match is_compressed {
-        true => disk::sha256_of_stream(zstd::Decoder::new(file)?, seen),
-        false => disk::sha256_of_stream(file, seen),
+/// The uncompressed contents of a backup.
+fn contents<'f>(file: &'f File, is_compressed: bool) -> std::io::Result<Box<dyn Read + 'f>> {
+    Ok(if is_compressed { Box::new(zstd::Decoder::new(file)?) } else { Box::new(file) })
+}
+
+/// The SHA-256 of the uncompressed contents of a backup. Of one that is longer than `most` returns, only one byte more is read, so that
+/// the result is another; `most` is called if the backup is not small. Each piece is passed to `seen`.
+fn hash_of(
+    file: &File,
+    is_compressed: bool,
+    most: &dyn Fn() -> u64,
+    seen: impl FnMut(&[u8]),
+) -> std::io::Result<Sha256> {
+    disk::sha256_of_stream(Limited { contents: contents(file, is_compressed)?, read: 0, most, limit: None }, seen)
+}
+
+/// The first bytes of a stream: at most one more than `most` returns, or those that are read before it is called.
+struct Limited<'m, R> {
+    contents: R,
+    /// How many bytes were read.
+    read: u64,
+    most: &'m dyn Fn() -> u64,
+    /// The result of `most`, once it was needed.
+    limit: Option<u64>,
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        let limit = match self.limit {
+            None if self.read < FIRST => FIRST,
+            limit => limit.unwrap_or_else(|| (self.most)().saturating_add(1)),
+        };
+        if self.read >= FIRST {
+            self.limit = Some(limit);
+        }
+        let left = usize::try_from(limit.saturating_sub(self.read)).unwrap_or(usize::MAX).min(room.len());
+        let read = self.contents.read(room.get_mut(..left).unwrap_or_default())?;
+        self.read += read as u64;
+        Ok(read)
     }
 }
 

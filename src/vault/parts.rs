@@ -10,13 +10,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::digest::{Sha256, Sha256Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::private_folder::PrivateFolder;
 use crate::vault::damage::{DamageKind, JournalDamage};
@@ -26,6 +27,7 @@ use crate::vault::layout::{COPY, JOURNAL};
 use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, RepairedPart};
 use crate::vault::survey::{self, Survey};
 use crate::vault::system_root::SystemRoot;
+use crate::vault::target;
 
 /// The files of a part of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +192,7 @@ pub(super) fn read(
         })?;
         let damage = before..read.end.tail.damage.len();
         if next.is_some() && !damage.is_empty() {
-            let sha256 = files.journal.as_ref().and_then(|journal| disk::sha256_of(journal).ok());
+            let sha256 = files.journal.as_ref().and_then(|journal| sum_of(journal).ok()?);
             closed.push((ClosedPart { part: part.name.clone(), sha256 }, damage));
         }
         read.files.files.extend([files.journal, files.copy]);
@@ -207,8 +209,31 @@ pub(super) fn read(
 /// Whether both are there and have the same contents.
 fn are_same(one: Option<&File>, other: Option<&File>) -> Result<bool> {
     let (Some(one), Some(other)) = (one, other) else { return Ok(false) };
+    if target::identity(one)? == target::identity(other)? {
+        return Ok(true);
+    }
     let length = |file: &File| file.metadata().map(|metadata| metadata.len()).ok();
-    Ok(length(one) == length(other) && disk::sha256_of(one)? == disk::sha256_of(other)?)
+    Ok(length(one) == length(other)
+        && sum_of(one)?.is_some_and(|sum| sum_of(other).is_ok_and(|other| other == Some(sum))))
+}
+
+/// The SHA-256 of a file of the journal; `None` if a line is too long, so that what follows is not looked at. A file with a hole can be of
+/// any length.
+///
+/// # Errors
+///
+/// [`ErrorKind::Io`].
+pub(super) fn sum_of(file: &File) -> Result<Option<Sha256>> {
+    let (mut sum, mut line) = (Sha256Hasher::new(), 0);
+    disk::each_piece(file, |piece| {
+        sum.update(piece);
+        line = match memchr::memrchr(b'\n', piece) {
+            Some(end) => (piece.len() - end - 1) as u64,
+            None => line + piece.len() as u64,
+        };
+        line <= LONGEST_LINE
+    })?;
+    Ok((line <= LONGEST_LINE).then(|| sum.finish()))
 }
 
 /// The first line of a part, if it is whole.
@@ -216,7 +241,7 @@ fn first_line(state: &PrivateFolder, part: &JournalPart) -> Result<Option<Journa
     for name in [&part.name, &part.copy] {
         let Some(file) = open(state, name)? else { continue };
         let mut line = Vec::new();
-        let read = BufReader::new(file).take(LONGEST_LINE).read_until(b'\n', &mut line);
+        let read = journal::read_line(&mut BufReader::new(file), &mut line);
         if let (Ok(_), Some(entry)) = (read, journal::whole_line(line.strip_suffix(b"\n").unwrap_or(&line))) {
             return Ok(Some(entry));
         }
@@ -226,10 +251,15 @@ fn first_line(state: &PrivateFolder, part: &JournalPart) -> Result<Option<Journa
 
 /// Opens a file of the journal. One that is not there, is a folder, or must not be read is `None`.
 fn open(state: &PrivateFolder, name: &str) -> Result<Option<File>> {
-    const NOT_READABLE: [Errno; 3] = [Errno::NOENT, Errno::ISDIR, Errno::ACCESS];
+    open_or_why(state, name).map(|(file, _)| file)
+}
+
+/// The same, and whether the file is there and can't be read: it is a folder, or this user may not read it.
+fn open_or_why(state: &PrivateFolder, name: &str) -> Result<(Option<File>, bool)> {
     match state.file(name, "opening the journal", OFlags::RDONLY) {
-        Ok(file) => Ok(Some(file)),
-        Err(e) if NOT_READABLE.iter().any(|errno| e.is_errno(*errno)) => Ok(None),
+        Ok(file) => Ok((Some(file), false)),
+        Err(e) if e.is_errno(Errno::NOENT) => Ok((None, false)),
+        Err(e) if e.is_errno(Errno::ISDIR) || e.is_errno(Errno::ACCESS) => Ok((None, true)),
         Err(e) => Err(e),
     }
 }
@@ -238,6 +268,8 @@ fn open(state: &PrivateFolder, name: &str) -> Result<Option<File>> {
 struct Opened {
     journal: Option<File>,
     copy: Option<File>,
+    /// Whether the journal is there and can't be read.
+    is_unreadable: bool,
     /// The length of the copy before the journal was read: a running writer makes both longer, the journal first.
     copied: u64,
 }
@@ -246,7 +278,8 @@ impl Opened {
     fn of(state: &PrivateFolder, part: &JournalPart) -> Result<Opened> {
         let copy = open(state, &part.copy)?;
         let copied = copy.as_ref().and_then(|copy| copy.metadata().ok()).map_or(0, |metadata| metadata.len());
-        Ok(Opened { journal: open(state, &part.name)?, copy, copied })
+        let (journal, is_unreadable) = open_or_why(state, &part.name)?;
+        Ok(Opened { journal, copy, is_unreadable, copied })
     }
 
     /// Reads this part after those that end with `start`.
@@ -264,6 +297,10 @@ impl Opened {
                 (JournalEnd { tail, ..JournalEnd::default() }, None)
             }
         };
+        if self.is_unreadable && self.copied == 0 {
+            let next = end.tail.count + 1;
+            damage.push(JournalDamage { first: next, last: next, kind: DamageKind::Unreadable, is_lossless: false });
+        }
         // The journal has all that its copy has, unless it was cut off.
         if broken.is_none() && self.copied <= end.tail.whole {
             end.tail.damage = damage;
@@ -274,7 +311,9 @@ impl Opened {
             None => Ok(Survey::default()),
         };
         let (journal, copy) = (survey(&self.journal, end.tail.whole)?, survey(&self.copy, 0)?);
-        let remains = survey::together(end.tail.count, end.tail.last_hash, &journal, &copy);
+        let mut remains = survey::together(end.tail.count, end.tail.last_hash, &journal, &copy);
+        let missing = remains.damage.iter_mut().filter(|damage| damage.kind == DamageKind::Missing);
+        missing.filter(|_| self.is_unreadable).for_each(|damage| damage.kind = DamageKind::Unreadable);
         if broken.is_none() && remains.damage.is_empty() {
             // The copy of another journal, of which this one needs nothing.
             end.tail.damage = damage;

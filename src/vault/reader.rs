@@ -17,6 +17,9 @@ use crate::vault::record::RunRecord;
 use crate::vault::segment::{DamagedIntent, IntentSegment};
 use crate::vault::system_root::SystemRoot;
 
+/// The largest small file, in bytes.
+const LARGEST_KEPT: u64 = 1 << 20;
+
 /// The vault: the state folder with backups, journal and intents. This type only reads.
 ///
 /// ```
@@ -127,7 +130,7 @@ impl Vault {
         /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
         fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
             match self.state.open().and_then(|state| state.file(name, "opening", OFlags::RDONLY)) {
-                Ok(file) => disk::read_whole(&file).map(Some).map_err(|e| e.on(self.folder().join(name))),
+                Ok(file) => disk::read_text(&file, LARGEST_KEPT).map(Some).map_err(|e| e.on(self.folder().join(name))),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
                 Err(e) => Err(e),
             }

@@ -302,7 +302,7 @@ pub struct FileChange {
 pub struct RepairedPart {
     /// The name of its file.
     pub part: String,
-    /// The SHA-256 of its file; none if it could not be read.
+    /// The SHA-256 of its file; none if it could not be read, or if a line in it is too long.
     pub sha256: Option<Sha256>,
     /// What was wrong, one sentence each.
     pub damage: Vec<String>,
@@ -316,7 +316,7 @@ pub struct RepairedPart {
 pub struct ClosedPart {
     /// The name of its file.
     pub part: String,
-    /// The SHA-256 of its file; none if it could not be read.
+    /// The SHA-256 of its file; none if it could not be read, or if a line in it is too long.
     pub sha256: Option<Sha256>,
 }
 

@@ -196,7 +196,11 @@ impl Writer<'_> {
             (state, layout::is_temporary_journal as fn(&str) -> bool),
         ] {
             for name in folder.names(|name| name.to_str().is_some_and(is_own))? {
-                disk::remove_durably(folder.dir(), &name)?;
+                match disk::remove_durably(folder.dir(), &name) {
+                    // A folder is not the vault's.
+                    Err(e) if e.is_errno(rustix::io::Errno::ISDIR) => {}
+                    removed => removed.map_err(|e| e.on(folder.path().join(&name)))?,
+                }
             }
         }
         Ok(())

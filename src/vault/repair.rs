@@ -13,7 +13,7 @@ use crate::vault::damage::JournalDamage;
 use crate::vault::disk;
 use crate::vault::journal::JournalTail;
 use crate::vault::layout::{COPY, JOURNAL, temporary_journal};
-use crate::vault::parts::JournalPart;
+use crate::vault::parts::{JournalPart, sum_of};
 use crate::vault::record::{ClosedPart, JournalEntry, NewEntry, Operation, RepairedPart};
 use crate::vault::writer::Writer;
 
@@ -45,7 +45,7 @@ impl Writer<'_> {
         let state = self.vault.state.open()?;
         let part = next_part(state)?.name;
         let sha256_of = match state.file(JOURNAL, "reading the journal", OFlags::RDONLY) {
-            Ok(file) => Some(disk::sha256_of(&file)?),
+            Ok(file) => sum_of(&file)?,
             Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
             Err(_) => None,
         };

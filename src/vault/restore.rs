@@ -15,7 +15,7 @@ use crate::vault::index::JournalIndex;
 use crate::vault::intent::Intent;
 use crate::vault::mark::{MarkedOriginal, PatchMark};
 use crate::vault::metadata::Metadata;
-use crate::vault::objects::Objects;
+use crate::vault::objects::{LARGEST, Objects};
 use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
 use crate::vault::target::Target;
 use crate::vault::writer::Writer;
@@ -41,6 +41,8 @@ pub struct RestorePlan {
     pub by_content: bool,
     /// The number of the line by which the original's backup was dropped, if it was.
     dropped_by: Option<u64>,
+    /// The size of the original, if the journal has it.
+    size: Option<u64>,
     /// Whether the journal has one modification time of the original. Otherwise the file keeps its own.
     times_agree: bool,
     /// The digest that confirms exactly this restore.
@@ -58,7 +60,12 @@ impl RestorePlan {
     ///
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be read; the message says if it was dropped.
     pub fn backup(&self, objects: &Objects) -> Result<Vec<u8>> {
-        objects.get(self.original).map_err(|e| self.unless_dropped(e))
+        objects.get_up_to(self.original, self.most()).map_err(|e| self.unless_dropped(e))
+    }
+
+    /// The size that the backup has at most.
+    fn most(&self) -> u64 {
+        self.size.unwrap_or(LARGEST)
     }
 
     /// The edits that turn `bytes` into the original; `None` if a new file has to be written.
@@ -87,7 +94,7 @@ impl RestorePlan {
 
     /// The original as a target, to be created at a real path.
     fn target_from_backup(&self, path: &Path, objects: &Objects) -> Result<Target> {
-        let (_, file) = objects.checked(self.original).map_err(|e| self.unless_dropped(e))?;
+        let (_, file) = objects.checked(self.original, &|| self.most()).map_err(|e| self.unless_dropped(e))?;
         Target::of_backup(path, file, self.backup(objects)?, self.metadata.clone())
     }
 
@@ -139,6 +146,7 @@ pub fn plan(history: &History<'_>, pending: &[Intent], path: &Path, current: Opt
         metadata: root.metadata.clone(),
         by_content: false,
         dropped_by: history.dropped_by(original),
+        size: history.patch_of(original).map(|change| change.size_before),
         times_agree: true,
         mark: None,
         digest: sha256(format!("restore\n{}\n{now}\n{original}\n", path.display()).as_bytes()),
@@ -231,6 +239,7 @@ pub fn plan_file(
         metadata,
         by_content: true,
         dropped_by: None,
+        size: None,
         times_agree: false,
         digest: sha256(format!("restore by mark\n{}\n{current}\n{original}\n", path.display()).as_bytes()),
         mark: Some(mark),

@@ -15,6 +15,9 @@ use crate::vault::system_root::SystemRoot;
 /// The extensions of files with one intent and with several.
 const ENDINGS: [&str; 2] = ["json", "jsonl"];
 
+/// The largest file with intents, in bytes.
+const LARGEST: u64 = 1 << 30;
+
 /// Whether this is the name of a segment that was being written.
 pub(super) fn is_temporary(name: &str) -> bool {
     let name = name.strip_suffix(disk::TEMPORARY).and_then(|name| name.rsplit_once('.'));
@@ -86,6 +89,10 @@ impl IntentSegment {
                 self.unreadable.iter().for_each(|line| text.extend([line.as_slice(), b"\n"].concat()));
             }
         }
+        if text.len() as u64 > LARGEST {
+            let what = format!("the announced writes would have more than {LARGEST} bytes");
+            return Err(Error::new(ErrorKind::TooLarge, what).on(folder.path().join(&self.name)));
+        }
         disk::create_durably(folder, &self.name, &text, 0o600)
     }
 
@@ -113,8 +120,9 @@ impl IntentSegment {
         let mut announced = AnnouncedWrites::default();
         for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
             let path = folder.path().join(&name);
-            let text =
-                folder.file(&name, "reading the intent", OFlags::RDONLY).and_then(|file| disk::read_whole(&file));
+            let text = folder
+                .file(&name, "reading the intent", OFlags::RDONLY)
+                .and_then(|file| disk::read_text(&file, LARGEST));
             let (intents, unreadable, what) = match text {
                 Ok(text) => readable(&text),
                 Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),

@@ -96,7 +96,7 @@ impl<'o> Staging<'o> {
     }
 
     fn write(&self, sha: Sha256, bytes: &[u8], source: Option<&File>) -> Result<Staged> {
-        match self.objects.checked(sha) {
+        match self.objects.checked(sha, &|| bytes.len() as u64) {
             Ok((name, file)) => return Ok(Staged { name, file: Some(file), is_old: true, is_read: true }),
             Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
             Err(_) => {}

@@ -8,8 +8,9 @@ use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::file;
 use crate::vault::history::{ChangeFacts, Histories};
-use crate::vault::index::{self, JournalIndex};
+use crate::vault::index::{self, IndexedHistories, JournalIndex};
 use crate::vault::mark::{MarkedOriginal, PatchMark};
+use crate::vault::objects::LARGEST;
 use crate::vault::reader::Vault;
 
 /// The state of a file now, compared with the journal.
@@ -141,7 +142,7 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
         None => BackupState::None,
         // The file is the original, and the backup, which it does not need, was dropped.
         Some(sha) if state == FileState::Original && history.dropped_by(sha).is_some() => BackupState::None,
-        Some(sha) => match vault.objects().check(sha) {
+        Some(sha) => match vault.objects().checked(sha, &|| size_of(index, history, sha)) {
             Ok(_) => BackupState::Whole,
             Err(e) if e.kind() == ErrorKind::Damaged => BackupState::Damaged,
             Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
@@ -158,6 +159,12 @@ pub fn standing(vault: &Vault, index: &JournalIndex, path: &Path) -> Result<Stan
     };
     let dropped_by = original.filter(|_| backup == BackupState::Dropped).and_then(|sha| history.dropped_by(sha));
     Ok(Standing { path: path.to_owned(), state, current, original, backup, dropped_by, recorded_at, mark: None })
+}
+
+/// The size that the backup of an original has at most.
+fn size_of(index: &JournalIndex, history: &IndexedHistories, original: Sha256) -> u64 {
+    let recorded = history.patch_of(original).and_then(|change| index.change(&change).ok());
+    recorded.map_or(LARGEST, |change| change.size_before)
 }
 
 /// The standing of a marked module that the journal does not know.

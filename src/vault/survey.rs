@@ -4,14 +4,14 @@
 //! journal follows from the hashes that they repeat.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use serde::Deserialize;
 
 use crate::digest::{Sha256, sha256};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::vault::damage::{self, DamageKind, JournalDamage};
-use crate::vault::journal::{is_start, split_hash};
+use crate::vault::journal::{is_start, read_line, split_hash};
 use crate::vault::record::{JournalEntry, LONGEST_LINE, SCHEMA_VERSION};
 
 /// The largest number of a line that is believed.
@@ -61,9 +61,7 @@ impl Survey {
         let mut survey = Survey::default();
         let (mut line, mut at, mut last) = (Vec::new(), from, after);
         loop {
-            line.clear();
-            let read = text.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut line);
-            let read = read.map_err(|e| Error::io("reading the journal", e))? as u64;
+            let read = read_line(text, &mut line)?;
             // This program never writes a line that is longer: what follows is not looked at.
             if read == 0 || read > LONGEST_LINE {
                 if read > 0 {

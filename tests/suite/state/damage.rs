@@ -2,12 +2,13 @@
 //! whose backup is intact is restored.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use kmodlab::vault::Vault;
 use kmodlab::vault::record::JournalEntry;
 
-use crate::state::scene::{Answer, INTERRUPTED, Scene, fixture, write};
+use crate::state::scene::{Answer, COMPRESSED, INTERRUPTED, PATCHED, Scene, changes, fixture, label, write};
 
 /// How many modules are patched, each with a line of the journal.
 const MODULES: usize = 40;
@@ -212,6 +213,71 @@ fn whatever_becomes_of_a_file_every_intact_backup_is_restored() {
             assert_eq!(restore.status, if expected == MODULES { 0 } else { 4 }, "{name} {harm:?}: {restore:?}");
         }
     }
+}
+
+/// The exit statuses of `scan`, `verify`, `log` and `restore --all` for a user who may not read a part of the state, and how many of two
+/// originals are restored; `-` if the command was refused with one line and status 2. The closed part of the journal has a changed line,
+/// which only its copy has.
+const UNREADABLE: &str = "
+the folder                         0 - - - 0
+intents                            0 - - - 0
+journal.1.copy.jsonl               0 1 1 0 1
+journal.1.jsonl                    0 1 1 0 2
+journal.copy.jsonl                 0 1 0 0 2
+journal.jsonl                      0 1 1 0 2
+lab-machine.json                   0 1 0 0 2
+lab-machine.json.tmp               0 1 0 0 2
+lock                               0 1 0 - 0
+objects                            0 - - - 0
+intents/1-1.json.tmp               0 1 0 0 2
+intents/7-7.json                   0 1 0 0 2
+objects/hello-4.ko                 0 1 0 0 2
+objects/vendor.ko.zst              0 1 0 4 1
+objects/poet_atkm.ko               0 1 0 4 1
+objects/half.tmp                   0 1 0 0 2
+journal.jsonl journal.copy.jsonl   0 1 1 - 0
+";
+
+#[test]
+#[ignore = "needs root: tests/run runs it"]
+fn whatever_can_not_be_read_every_readable_backup_is_restored() {
+    let scene = Scene::full_of_user();
+    let was = scene.snapshot();
+    let modules = [PATCHED, COMPRESSED];
+    let mut table = String::from("\n");
+    let parts = scene.parts().into_iter().map(|part| vec![part]);
+    let journals = ["journal.jsonl", "journal.copy.jsonl"].map(|name| scene.state().join(name));
+    for parts in parts.chain([journals.to_vec()]) {
+        for part in &parts {
+            fs::set_permissions(part, fs::Permissions::from_mode(0o0)).unwrap();
+        }
+        let before = scene.snapshot();
+        let mut row = Vec::new();
+        for call in [&["scan", PATCHED, COMPRESSED][..], &["verify"], &["log"], &["restore", "--all"]] {
+            let answer = scene.run(call.iter().copied());
+            let is_refused = answer.status == 2 && answer.out.is_empty() && answer.err.lines().count() == 1;
+            row.push(if is_refused { "-".to_owned() } else { answer.status.to_string() });
+            let module_of = |name: &str| fs::read(scene.path(name)).unwrap();
+            match call[0] {
+                "restore" => {
+                    let restored = modules.iter().filter(|name| module_of(name) == fs::read(fixture(name)).unwrap());
+                    row.push(restored.count().to_string());
+                }
+                _ => assert!(
+                    changes(&before, &scene.snapshot(), &scene.path("cache")).is_empty(),
+                    "{call:?}: {answer:?}"
+                ),
+            }
+        }
+        let labels: Vec<String> = parts.iter().map(|part| label(&scene, part)).collect();
+        table.push_str(&format!("{:34} {}\n", labels.join(" "), row.join(" ")));
+        scene.put_back(&was);
+    }
+    println!(
+        "{} parts that can't be read: scan, verify, log, restore --all, originals restored{table}",
+        table.lines().count() - 1
+    );
+    assert_eq!(table, UNREADABLE);
 }
 
 #[test]

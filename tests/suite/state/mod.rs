@@ -2,7 +2,7 @@
 //! folder.
 //!
 //! - `damage`: each byte and line of the journal, and each file, damaged; what is intact is restored
-//! - `ownership`: each file and folder of the state as another user could have left it, with each command
+//! - `ownership`: each file and folder of the state as another user could have left it, or in another wrong form, with each command
 //! - `forged`: intents and journal lines with names that this program never writes
 //! - `foreign`: files that the program did not create
 //! - `others`: another user's state is read with an explicit option, and never written

@@ -1,6 +1,8 @@
-//! Each file and folder of the state, changed so that another user could have written it, with each command: refused with one
-//! line and status 2, without any action and without blocking. Commands for which the journal is only additional information
-//! continue.
+//! Each file and folder of the state, with each kind of wrongness and each command.
+//!
+//! What another user could have written is refused with one line and status 2, without any action and without blocking; commands
+//! for which the journal is only additional information continue. A file that is a folder, a folder that is a file, a file that is too long
+//! and a small backup that decompresses to very much are refused or answered, in little memory, and nothing else is written.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -11,18 +13,19 @@ use kmodlab::change::{Confirmable, Enrolment, enrol, withdraw};
 use kmodlab::error::ErrorKind;
 use rustix::fs::{FileType, Mode};
 
-use crate::state::scene::{INTERRUPTED, PATCHED, Scene};
+use crate::state::scene::{INTERRUPTED, PATCHED, Scene, changes, fixture, label, write};
 
 use crate::support::in_own_process;
 
 /// Commands that work on the state. None of them may do anything.
-const ABOUT_THE_STATE: [&[&str]; 15] = [
+const ABOUT_THE_STATE: [&[&str]; 16] = [
     &["patch", PATCHED, "--mode", "blank"],
     &["patch", PATCHED, INTERRUPTED, "--mode", "blank"],
     &["patch", PATCHED, "--mode", "blank", "-n"],
     &["restore", PATCHED],
     &["restore", PATCHED, "-n"],
     &["restore", "--all"],
+    &["restore", "--all", "-n"],
     &["recover"],
     &["verify"],
     &["log"],
@@ -51,6 +54,12 @@ enum Harm {
     Socket,
     Device,
     Owner,
+    Folder,
+    File,
+    /// A hole makes it longer than any disk.
+    Long,
+    /// A compressed backup of 2 MB, which decompresses to 64 GiB.
+    Bomb,
 }
 
 impl Harm {
@@ -76,38 +85,43 @@ impl Harm {
             Harm::Owner => {
                 chown(path, Some(65534), None).expect("another owner takes root: tests/run runs this as root");
             }
+            Harm::Folder => {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+            }
+            Harm::File => {
+                fs::remove_dir_all(path).unwrap();
+                write(path, b"a file");
+            }
+            Harm::Long => {
+                // A backup has mode 0400.
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+                fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap();
+            }
+            Harm::Bomb => write(path, &bomb()),
         }
     }
-}
 
-/// Everything in the state folder, and the folder itself.
-fn everything(state: &Path) -> Vec<PathBuf> {
-    let mut all = vec![state.to_owned()];
-    let mut next = 0;
-    while let Some(path) = all.get(next).cloned() {
-        if path.is_dir() {
-            all.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+    /// Whether it can befall this file or folder.
+    fn fits(self, path: &Path) -> bool {
+        match self {
+            Harm::Folder | Harm::Long => path.is_file(),
+            Harm::File => path.is_dir(),
+            Harm::Bomb => path.extension().is_some_and(|extension| extension == "zst"),
+            _ => true,
         }
-        next += 1;
     }
-    all
 }
 
 /// Each of these changes to each part of the state, with each command.
 fn all_refuse(harms: &[Harm]) {
-    let scene = Scene::new();
-    let parts: Vec<PathBuf> = everything(&scene.state())
-        .into_iter()
-        .map(|path| path.strip_prefix(scene.state()).unwrap().to_owned())
-        .collect();
-    assert_eq!(parts.len(), 12, "{parts:?}");
+    let scene = Scene::full();
+    let (was, parts) = (scene.snapshot(), scene.parts());
+    assert_eq!(parts.len(), 16, "{parts:?}");
     let (mut refused, mut went_on) = (0, 0);
     for &harm in harms {
-        for nth in 0..parts.len() {
-            let scene = Scene::new();
-            let mut parts = everything(&scene.state());
-            parts.sort();
-            let part = &parts[nth];
+        for part in &parts {
             harm.befall(&scene, part);
             let before = scene.snapshot();
             for call in ABOUT_THE_STATE {
@@ -131,6 +145,7 @@ fn all_refuse(harms: &[Harm]) {
             let left = |path: &PathBuf| !path.starts_with(scene.path("cache"));
             assert!(before.iter().all(|(path, was)| after.get(path) == Some(was)));
             assert!(after.keys().filter(|path| left(path)).all(|path| before.contains_key(path) || !left(path)));
+            scene.put_back(&was);
         }
     }
     println!(
@@ -154,6 +169,103 @@ fn links_fifos_and_sockets_are_refused() {
 #[ignore = "needs root: tests/run runs it"]
 fn devices_and_files_of_another_user_are_refused() {
     all_refuse(&[Harm::Device, Harm::Owner]);
+}
+
+/// A Zstandard frame of zeros: a window of 1 MiB, and blocks of four bytes, each of which stands for 128 KiB (RFC 8878).
+fn bomb() -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x50];
+    let block = |is_last: u32| ((128_u32 << 10) << 3) | (1 << 1) | is_last;
+    for is_last in std::iter::repeat_n(0, (1 << 19) - 1).chain([1]) {
+        frame.extend(&block(is_last).to_le_bytes()[..3]);
+        frame.push(0);
+    }
+    frame
+}
+
+/// The commands of the table below, in the order of its columns.
+const CALLS: [&[&str]; 9] = [
+    &["log"],
+    &["verify"],
+    &["scan", "."],
+    &["restore", "--all", "-n"],
+    &["restore", PATCHED],
+    &["patch", PATCHED, "--mode", "blank", "-n"],
+    &["vault", "verify"],
+    &["vault", "export", "-", "--max-size", "16777216"],
+    &["recover"],
+];
+
+/// The commands among them that may write: the module, and the state.
+const WRITING: [&str; 2] = ["restore", "recover"];
+
+/// The exit status of each of these commands; `-` if it was refused with one line and status 2.
+const ANSWERS: &str = "
+journal.1.copy.jsonl             Folder 1 1 0 0 0 0 1 1 0
+journal.1.jsonl                  Folder 1 1 0 0 0 0 1 - 0
+journal.copy.jsonl               Folder 0 1 0 0 0 0 0 1 0
+journal.jsonl                    Folder 1 1 0 0 0 0 1 - 0
+lab-machine.json                 Folder 0 1 0 0 0 0 0 1 0
+lab-machine.json.tmp             Folder 0 1 0 0 0 0 0 1 0
+lock                             Folder 0 1 0 0 - 0 0 1 -
+intents/1-1.json.tmp             Folder 0 1 0 0 0 0 0 1 0
+intents/7-7.json                 Folder 0 1 0 0 0 0 1 1 2
+objects/hello-4.ko               Folder 0 1 0 0 0 0 1 1 0
+objects/vendor.ko.zst            Folder 0 1 0 4 0 0 1 1 0
+objects/poet_atkm.ko             Folder 0 1 0 4 2 0 1 1 0
+objects/half.tmp                 Folder 0 1 0 0 0 0 0 1 0
+the folder                       File   - - 0 - - - - - -
+intents                          File   - - 0 - - - - - -
+objects                          File   - - 0 - - - - - -
+journal.1.copy.jsonl             Long   0 1 0 0 0 0 0 1 0
+journal.1.jsonl                  Long   1 1 0 0 0 0 1 - 0
+journal.copy.jsonl               Long   0 1 0 0 0 0 0 1 0
+journal.jsonl                    Long   1 1 0 0 0 0 1 - 0
+lab-machine.json                 Long   0 1 0 0 0 0 0 1 0
+lab-machine.json.tmp             Long   0 1 0 0 0 0 0 1 0
+lock                             Long   0 1 0 0 0 0 0 1 0
+intents/1-1.json.tmp             Long   0 1 0 0 0 0 0 1 0
+intents/7-7.json                 Long   0 1 0 0 0 0 1 1 2
+objects/hello-4.ko               Long   0 1 0 0 0 0 1 1 0
+objects/vendor.ko.zst            Long   0 1 0 4 0 0 1 1 0
+objects/poet_atkm.ko             Long   0 1 0 4 2 0 1 1 0
+objects/half.tmp                 Long   0 1 0 0 0 0 0 1 0
+objects/vendor.ko.zst            Bomb   0 1 0 4 0 0 1 1 0
+";
+
+#[test]
+fn whatever_is_in_the_place_of_a_file_every_command_ends_in_little_memory() {
+    let scene = Scene::full();
+    let was = scene.snapshot();
+    let (mut table, mut refused, mut answered) = (String::from("\n"), 0, 0);
+    for harm in [Harm::Folder, Harm::File, Harm::Long, Harm::Bomb] {
+        for part in scene.parts().iter().filter(|part| harm.fits(part)) {
+            let mut row = Vec::new();
+            for call in CALLS {
+                harm.befall(&scene, part);
+                let before = scene.snapshot();
+                let answer = scene.run_in_little_memory(call);
+                let changed = changes(&before, &scene.snapshot(), &scene.path("cache"));
+                let of = format!("{call:?} with {harm:?} of {}: {answer:?}", part.display());
+                let is_refused = answer.status == 2 && answer.out.is_empty() && answer.err.lines().count() == 1;
+                let may_change = |path: &PathBuf| {
+                    let is_own = path.starts_with(scene.state()) || *path == scene.path(PATCHED);
+                    is_own && !is_refused && WRITING.contains(&call[0]) && !call.contains(&"-n")
+                };
+                assert!(changed.iter().all(may_change), "{of}: {changed:?}");
+                let module = fs::read(scene.path(PATCHED)).unwrap();
+                let is_restored = module == fs::read(fixture(PATCHED)).unwrap();
+                assert_eq!(is_restored, call == ["restore", PATCHED] && answer.status == 0, "{of}");
+                row.push(if is_refused { "-".to_owned() } else { answer.status.to_string() });
+                refused += usize::from(is_refused);
+                answered += usize::from(!is_refused);
+                scene.put_back(&was);
+            }
+            let harm = format!("{harm:?}");
+            table.push_str(&format!("{:32} {harm:6} {}\n", label(&scene, part), row.join(" ")));
+        }
+    }
+    println!("{} calls: {refused} refused, {answered} answered{table}", refused + answered);
+    assert_eq!(table, ANSWERS);
 }
 
 /// A program may keep a vault open for long: files that are opened later are checked when they are opened.

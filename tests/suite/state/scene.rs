@@ -1,9 +1,9 @@
 //! A folder with two modules, one patched and one with an interrupted patch, and everything that a state folder can contain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -20,11 +20,22 @@ pub(crate) const PATCHED: &str = "poet_atkm.ko";
 /// The module whose patch was interrupted before it was written.
 pub(crate) const INTERRUPTED: &str = "hello-4.ko";
 
+/// The module whose backup is compressed, in [`Scene::full`].
+pub(crate) const COMPRESSED: &str = "vendor.ko";
+
+/// A user without rights.
+pub(crate) const USER: u32 = 65534;
+
+/// Runs a command as this user.
+const AS_USER: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+
 /// No command of this program takes this long here, unless it waits for something that never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Scene {
     folder: TempDir,
+    /// Whether a user without rights runs the program.
+    is_of_user: bool,
 }
 
 /// The result of a call.
@@ -43,14 +54,62 @@ impl Scene {
     pub(crate) fn new() -> Scene {
         let scene = Scene::bare();
         scene.patch(PATCHED);
-        let line = scene.vault().journal().unwrap().entries.remove(0);
-        scene.patch(INTERRUPTED);
-        let other = scene.vault().journal().unwrap().entries.remove(1);
-        // Back to the moment before the second line: its intent exists, and the module has its old contents.
-        let text = fs::read_to_string(scene.state().join("journal.jsonl")).unwrap();
-        write(&scene.state().join("journal.jsonl"), text.split_inclusive('\n').next().unwrap().as_bytes());
+        scene.interrupt();
         fs::remove_file(scene.state().join("journal.copy.jsonl")).unwrap();
-        assert_eq!(scene.vault().journal().unwrap().entries, [line]);
+        scene
+    }
+
+    /// The same, with everything else that a state folder can contain: a compressed backup, a part of the journal that a repair closed,
+    /// and the journal's copies.
+    pub(crate) fn full() -> Scene {
+        Scene::bare().fill()
+    }
+
+    /// The same of a user without rights, who runs the program.
+    pub(crate) fn full_of_user() -> Scene {
+        Scene { is_of_user: true, ..Scene::bare() }.fill()
+    }
+
+    fn fill(self) -> Scene {
+        let scene = self;
+        fs::copy(fixture(COMPRESSED), scene.path(COMPRESSED)).unwrap();
+        scene.hand_over(USER);
+        scene.patch_with(COMPRESSED, &["--vault-compress"]);
+        let journal = scene.state().join("journal.jsonl");
+        let mut text = fs::read(&journal).unwrap();
+        text[100] ^= 1;
+        write(&journal, &text);
+        scene.hand_over(USER);
+        scene.confirm(&["vault", "repair"]);
+        scene.patch(PATCHED);
+        scene.interrupt();
+        scene.hand_over(USER);
+        scene
+    }
+
+    /// If a user without rights runs the program: gives everything to that user, or to root, who runs the test.
+    fn hand_over(&self, user: u32) {
+        if self.is_of_user {
+            self.give_to(user);
+        }
+    }
+
+    /// A second module, whose patch was interrupted before it was written, and files that other interrupted runs left.
+    fn interrupt(&self) {
+        let scene = self;
+        let files = ["journal.jsonl", "journal.copy.jsonl"].map(|name| scene.state().join(name));
+        let texts = files.clone().map(|file| fs::read(file).unwrap());
+        scene.hand_over(0);
+        let lines = scene.vault().journal().unwrap().entries;
+        scene.hand_over(USER);
+        scene.patch(INTERRUPTED);
+        scene.hand_over(0);
+        let other = scene.vault().journal().unwrap().entries.pop().unwrap();
+        // Back to the moment before the last line: its intent exists, and the module has its old contents.
+        for (file, text) in files.iter().zip(texts) {
+            write(file, &text);
+        }
+        assert_eq!(scene.vault().journal().unwrap().entries, lines);
         fs::copy(fixture(INTERRUPTED), scene.path(INTERRUPTED)).unwrap();
         let intent = Intent {
             schema_version: other.schema_version,
@@ -68,7 +127,6 @@ impl Scene {
         for name in ["lab-machine.json", "lab-machine.json.tmp", "intents/1-1.json.tmp", &half_a_backup()] {
             write(&scene.state().join(name), b"{}");
         }
-        scene
     }
 
     /// Both modules, without a state folder.
@@ -78,7 +136,7 @@ impl Scene {
 
     /// The same in this folder.
     pub(crate) fn inside(folder: TempDir) -> Scene {
-        let scene = Scene { folder };
+        let scene = Scene { folder, is_of_user: false };
         for module in [PATCHED, INTERRUPTED] {
             fs::copy(fixture(module), scene.path(module)).unwrap();
         }
@@ -87,10 +145,19 @@ impl Scene {
 
     /// A confirmed patch of a module, or of a folder.
     pub(crate) fn patch(&self, module: &str) {
-        let patch = ["patch", module, "--vermagic", "2.6.5", "--allow-abi-mismatch"];
-        let plan = self.run(patch.into_iter().chain(["-n"])).out;
+        self.patch_with(module, &[]);
+    }
+
+    /// The same with these options.
+    fn patch_with(&self, module: &str, options: &[&str]) {
+        self.confirm(&[&["patch", module, "--vermagic", "2.6.5", "--allow-abi-mismatch"][..], options].concat());
+    }
+
+    /// A command, with the digest that its plan shows.
+    fn confirm(&self, call: &[&str]) {
+        let plan = self.run(call.iter().copied().chain(["-n"])).out;
         let digest = plan.lines().find_map(|line| line.trim().strip_prefix("digest")).unwrap().trim();
-        let answer = self.run(patch.into_iter().chain(["--confirm", digest]));
+        let answer = self.run(call.iter().copied().chain(["--confirm", digest]));
         assert_eq!(answer.status, 0, "{answer:?}");
     }
 
@@ -128,7 +195,8 @@ impl Scene {
 
     /// Runs the program in the folder, with the state folder given relative to it. It must end.
     pub(crate) fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Answer {
-        let line = [KMODLAB].into_iter().chain(arguments).map(OsString::from);
+        let user: &[&str] = if self.is_of_user { &AS_USER } else { &[] };
+        let line = user.iter().copied().chain([KMODLAB]).chain(arguments).map(OsString::from);
         self.run_line(&line.collect::<Vec<_>>())
     }
 
@@ -137,6 +205,28 @@ impl Scene {
         let output = self.output_of(line);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Answer { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The same in 256 MB of memory. Output that is no text is shown as one.
+    pub(crate) fn run_in_little_memory(&self, call: &[&str]) -> Answer {
+        let limit = ["prlimit", "--data=268435456", "--", KMODLAB];
+        let output = self.output_of(&limit.iter().chain(call).map(OsString::from).collect::<Vec<_>>());
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let status = output.status.code().unwrap_or_else(|| panic!("{call:?}: {output:?}"));
+        Answer { status, out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Gives everything to a user.
+    pub(crate) fn give_to(&self, user: u32) {
+        fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+        for path in self.snapshot().keys() {
+            chown(path, Some(user), Some(user)).unwrap();
+        }
+    }
+
+    /// A user without rights runs the program.
+    pub(crate) fn run_as_user(&self, call: &[&str]) -> Answer {
+        self.run_line(&AS_USER.iter().chain(&[KMODLAB]).chain(call).map(OsString::from).collect::<Vec<_>>())
     }
 
     /// The exit status and the bytes on stdout.
@@ -166,6 +256,39 @@ impl Scene {
         child.wait_with_output().unwrap()
     }
 
+    /// Everything in the state folder, and the folder itself.
+    pub(crate) fn parts(&self) -> Vec<PathBuf> {
+        let mut all = vec![self.state()];
+        let mut next = 0;
+        while let Some(path) = all.get(next).cloned() {
+            if path.is_dir() {
+                let mut inside: Vec<PathBuf> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+                inside.sort();
+                all.extend(inside);
+            }
+            next += 1;
+        }
+        all
+    }
+
+    /// Puts back everything that was in the folder.
+    pub(crate) fn put_back(&self, was: &Snapshot) {
+        for entry in fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_folder = entry.symlink_metadata().unwrap().is_dir();
+            if is_folder { fs::remove_dir_all(entry) } else { fs::remove_file(entry) }.unwrap();
+        }
+        for (path, (mode, owner, contents)) in was.iter().filter(|(path, _)| *path != self.folder.path()) {
+            match mode & 0o170_000 {
+                0o040_000 => fs::create_dir(path).unwrap(),
+                _ => write(path, contents),
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777)).unwrap();
+            if path.metadata().unwrap().uid() != *owner {
+                chown(path, Some(*owner), Some(*owner)).unwrap();
+            }
+        }
+    }
+
     /// Everything in the folder.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new();
@@ -174,9 +297,28 @@ impl Scene {
     }
 }
 
+/// The paths with other contents, outside of the cache.
+pub(crate) fn changes(before: &Snapshot, after: &Snapshot, cache: &Path) -> Vec<PathBuf> {
+    let paths: BTreeSet<&PathBuf> = before.keys().chain(after.keys()).collect();
+    let differs = |path: &&&PathBuf| before.get(**path) != after.get(**path) && !path.starts_with(cache);
+    paths.iter().filter(differs).map(|path| (*path).clone()).collect()
+}
+
+/// The name of a part of the state; a backup has that of its module.
+pub(crate) fn label(scene: &Scene, part: &Path) -> String {
+    let mut name = part.strip_prefix(scene.state()).unwrap().display().to_string();
+    for module in [PATCHED, INTERRUPTED, COMPRESSED] {
+        name = name.replace(&sha256(&fs::read(fixture(module)).unwrap()).to_string(), module);
+    }
+    let name = name.replace(&sha256(b"half").to_string(), "half");
+    if name.is_empty() { "the folder".to_owned() } else { name }
+}
+
 fn add(path: &Path, snapshot: &mut Snapshot) {
     let meta = path.symlink_metadata().unwrap();
     let contents = match meta.file_type() {
+        // Of a file with a large hole, the length.
+        kind if kind.is_file() && meta.len() > 1 << 30 => meta.len().to_string().into_bytes(),
         kind if kind.is_file() => fs::read(path).unwrap(),
         kind if kind.is_symlink() => fs::read_link(path).unwrap().into_os_string().into_encoded_bytes(),
         _ => Vec::new(),

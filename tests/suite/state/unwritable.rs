@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::state::scene::{Answer, INTERRUPTED, PATCHED, Scene};
+use crate::state::scene::{Answer, INTERRUPTED, PATCHED, Scene, USER};
 use crate::support::KMODLAB;
 
 /// Commands that write, and with them the journal.
@@ -45,9 +45,6 @@ enum Obstacle {
     Folder,
 }
 
-/// The user who runs the program, unless root does.
-const USER: u32 = 65534;
-
 /// A flag of chattr(1), which is cleared when this is dropped, so that the folder can be removed.
 struct Flag(char, PathBuf);
 
@@ -84,10 +81,7 @@ impl Obstacle {
             }
             Obstacle::ReadOnly => {}
             Obstacle::Journal | Obstacle::Folder => {
-                fs::set_permissions(scene.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-                for path in scene.snapshot().keys().filter(|path| *path != Path::new("")) {
-                    chown(path, Some(USER), Some(USER)).unwrap();
-                }
+                scene.give_to(USER);
                 if let Obstacle::Folder = self {
                     remove_journal();
                     fs::set_permissions(&state, fs::Permissions::from_mode(0o500)).unwrap();
@@ -110,9 +104,7 @@ impl Obstacle {
                 "mount --bind state state && mount -o remount,bind,ro state && exec \"$@\"",
                 "sh",
             ],
-            Obstacle::Journal | Obstacle::Folder => {
-                &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-            }
+            Obstacle::Journal | Obstacle::Folder => return scene.run_as_user(call),
             Obstacle::Flag(..) | Obstacle::FlagWithoutJournal(_) => &[],
         };
         let mut line: Vec<OsString> = around.iter().map(OsString::from).collect();
