@@ -179,8 +179,9 @@ fn has_oops_number(line: &str) -> bool {
         return false;
     }
     let Some(before) = before.strip_suffix(' ') else {
-        // "%s[#%d]:\n"
-        return behind.trim_end() == ":" && before.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+        // "%s[#%d]:\n", with a sentence or "Oops".
+        let is_sentence = before.contains(' ') && before.starts_with(|c: char| c.is_ascii_uppercase());
+        return behind.trim_end() == ":" && (is_sentence || before == "Oops");
     };
     // riscv: "Oops [#1]", "Kernel BUG [#1]"; arm64: "Internal error: Oops: 0000000096000004 [#1]"
     let names = ["Oops: ", "Oops - ", "Internal error: ", "kernel BUG", "Kernel BUG"];

@@ -183,6 +183,7 @@ fn what_is_no_fault_of_the_kernel_is_none() {
         "Oops: no card",
         "mydev: Oops [#1] try again",
         "card[#1]: reset",
+        "card[#1]:",
         "port [#1]: link up",
         "config: 00ff [#1] of 4 read",
         "usb 1-1: device descriptor: 0012 [#1, last]",
