@@ -303,27 +303,24 @@ fn scenes() -> [Scene; 9] {
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn a_power_cut_anywhere_loses_nothing_and_without_an_fsync_it_would() {
-    for scene in scenes() {
-        let mut stage = Stage::of(scene);
-        let (disk, tape) = stage.start(None);
-        stage.play(disk.clone(), &tape).unwrap();
-        println!("power cut at each call of {}", stage.counts());
-        let mut needs = Needs::new();
-        stage.without_each_fsync(&disk, &tape, &mut needs);
-        must_be_needed(stage.scene.name, &needs);
-    }
+    scenes().into_iter().for_each(|scene| at_each_call(&mut Stage::of(scene)));
 }
 
-/// Cuts the power at each call of a command, and at each call of the same command after the first one was killed at any call; of a scene that
-/// is like another one, then only at the calls next to a flush, unless all are wanted.
-fn resumed(scene: impl Resumed, is_like_another: bool) {
-    let mut stage = Stage::of(scene);
+/// Cuts the power at each call of the scene's command, and does so again without each of its fsyncs.
+fn at_each_call(stage: &mut Stage<impl Played>) {
     let (disk, tape) = stage.start(None);
     stage.play(disk.clone(), &tape).unwrap();
     println!("power cut at each call of {}", stage.counts());
     let mut needs = Needs::new();
     stage.without_each_fsync(&disk, &tape, &mut needs);
     must_be_needed(stage.scene.name, &needs);
+}
+
+/// Cuts the power at each call of a command, and at each call of the same command after the first one was killed at any call; of a scene that
+/// is like another one, then only at the calls next to a flush, unless all are wanted.
+fn resumed(scene: impl Resumed, is_like_another: bool) {
+    let mut stage = Stage::of(scene);
+    at_each_call(&mut stage);
     // Killed after any call, run again as it then is confirmed, and without power at any call of that.
     stage.is_thin = is_like_another && !crowd::is_all();
     let (mut disk, tape) = stage.start(None);
