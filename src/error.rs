@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Truncated,
     /// Decompressed, the module would be larger than the limit.
     TooLarge,
+    /// Decompressing the input takes more work than its size justifies: it has too many streams, or streams in streams.
+    TooMuchWork,
     /// The file allows two answers (two `vermagic=` entries).
     Ambiguous,
     /// The module does not allow the request: it has no entry to patch, or no space for the new string.
@@ -73,6 +75,8 @@ pub enum Remedy {
     OwnStateFolder,
     /// Raise the limit on the size of decompressed data ([`crate::patch::Request::max_size`]).
     RaiseSizeLimit,
+    /// Raise the same limit above its default, which raises the limit on all work in proportion.
+    RaiseWorkLimit,
     /// Look the path up in the history of changes.
     ShowHistory,
     /// This line of the journal says when it happened.

@@ -71,6 +71,10 @@ mod against;
 pub mod btf;
 #[cfg(not(feature = "internals"))]
 mod btf;
+#[cfg(feature = "internals")]
+pub mod budget;
+#[cfg(not(feature = "internals"))]
+mod budget;
 #[cfg(all(feature = "tree", feature = "internals"))]
 pub mod buildtree;
 #[cfg(all(feature = "tree", not(feature = "internals")))]

@@ -77,7 +77,7 @@ struct Common {
     /// it, and no link leads out of it (restore, verify, log, recover, vault, report --journal; not patch)
     #[arg(long = "root", global = true, value_name = "DIR")]
     system_root: Option<PathBuf>,
-    /// The greatest size of a decompressed module, in bytes [default: 1 GiB]
+    /// The greatest size of a decompressed file, in bytes; above 1 GiB it also raises the limit on all decompression [default: 1 GiB]
     #[arg(long, global = true, default_value_t = DEFAULT_MAX_SIZE, hide_default_value = true, value_name = "BYTES")]
     #[arg(value_parser = bytes)]
     max_size: u64,

@@ -19,6 +19,7 @@ pub(super) fn remedy(remedy: &Remedy) -> String {
             "name a folder of your own with --state-dir (log, verify, vault and restore -o can read it: --foreign-state)"
         }
         Remedy::RaiseSizeLimit => "--max-size moves the limit",
+        Remedy::RaiseWorkLimit => "--max-size 2G doubles the limit, 4G quadruples it",
         Remedy::ShowHistory => "kmodlab log shows what was done to which file",
         Remedy::FindBackup(digits) => {
             return format!(

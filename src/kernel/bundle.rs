@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::gather::{self, GatheredModules};
@@ -13,8 +14,8 @@ use crate::kernel::preference::DepmodOrder;
 use crate::kernel::{config, image, symvers, system_map};
 
 /// The facts of a bundle, gathered by kernel.
-pub(super) struct Bundle {
-    max_size: u64,
+pub(super) struct Bundle<'b> {
+    budget: &'b WorkBudget,
     found: BTreeMap<KernelGroup, GroupFacts>,
 }
 
@@ -41,10 +42,10 @@ enum Precedence {
     BaseRelease,
 }
 
-impl Bundle {
-    /// An empty bundle. A compressed file may have at most `max_size` bytes when it is decompressed.
-    pub(super) fn new(max_size: u64) -> Bundle {
-        Bundle { max_size, found: BTreeMap::new() }
+impl Bundle<'_> {
+    /// An empty bundle, whose files are decompressed within this budget.
+    pub(super) fn new(budget: &WorkBudget) -> Bundle<'_> {
+        Bundle { budget, found: BTreeMap::new() }
     }
 
     /// Adds the facts of an image that was read elsewhere.
@@ -71,7 +72,7 @@ impl Bundle {
     }
 
     /// Adds what another thread has read of the same bundle.
-    pub(super) fn join(&mut self, other: Bundle) {
+    pub(super) fn join(&mut self, other: Bundle<'_>) {
         for (group, theirs) in other.found {
             if let Some((name, modules)) = theirs.modules {
                 self.add_modules(group.clone(), name, modules);
@@ -94,7 +95,7 @@ impl Bundle {
     /// Those of [`image::facts`], except for a file that has a kernel's name but is not a kernel: it is left out.
     pub(super) fn add(&mut self, role: FileRole, group: KernelGroup, source: &Origin, bytes: Vec<u8>) -> Result<()> {
         if role == FileRole::Image {
-            match image::facts(source, &bytes, self.max_size) {
+            match image::facts(source, &bytes, self.budget) {
                 Ok(facts) => self.add_image(group, facts),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -103,7 +104,7 @@ impl Bundle {
         }
         let found = self.found.entry(group).or_default();
         let (rank, facts) = match role {
-            FileRole::Symvers => (Precedence::Symvers, symvers::read(&bytes, source, self.max_size)),
+            FileRole::Symvers => (Precedence::Symvers, symvers::read(&bytes, source, self.budget)),
             FileRole::SystemMap => (Precedence::SystemMap, system_map::facts(&String::from_utf8_lossy(&bytes), source)),
             FileRole::Config => (Precedence::Config, config::facts(&String::from_utf8_lossy(&bytes), source)),
             FileRole::Release => {
@@ -192,7 +193,8 @@ mod tests {
 
     #[test]
     fn several_kernels_are_named() {
-        let mut bundle = Bundle::new(1 << 20);
+        let budget = WorkBudget::new(1 << 20);
+        let mut bundle = Bundle::new(&budget);
         for release in ["6.1", "6.2"] {
             let facts = Facts {
                 release: Some(Fact { value: release.to_owned(), source: Origin::default() }),

@@ -16,7 +16,7 @@ use crate::kernel::cache::Cache;
 use crate::kernel::collect::FileSink;
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::image;
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::origin::Origin;
 use crate::module;
 use crate::parallel;
@@ -30,13 +30,15 @@ const FILES: &[u8] = b"kmodlab files 2\n";
 /// The most bytes of a package's files that are cached together with files that were wanted earlier.
 const MOST_FILES: u64 = 64 << 20;
 
-/// The facts of an image file.
+/// The facts of an image file, which the question is then about too.
 ///
 /// # Errors
 ///
 /// Those of [`module::file::read`] and [`image::facts`].
-pub(super) fn image(source: &Origin, file: &Path, lookup: &Lookup) -> Result<Facts> {
-    image_bytes(source, module::file::read(file)?.bytes(), lookup)
+pub(super) fn image(source: &Origin, file: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
+    let contents = module::file::read(file)?;
+    question.budget.admit(contents.bytes().len());
+    image_bytes(source, contents.bytes(), question)
 }
 
 /// The facts of an image file with these bytes.
@@ -44,9 +46,9 @@ pub(super) fn image(source: &Origin, file: &Path, lookup: &Lookup) -> Result<Fac
 /// # Errors
 ///
 /// Those of [`image::facts`].
-pub(super) fn image_bytes(source: &Origin, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
-    let kind = format!("image-{}-{}", lookup.max_size, bytes.len());
-    facts(lookup, &kind, || sha256(bytes).to_string(), source, |name| image::facts(name, bytes, lookup.max_size))
+pub(super) fn image_bytes(source: &Origin, bytes: &[u8], question: &KernelQuestion<'_>) -> Result<Facts> {
+    let kind = format!("image-{}-{}", question.max_size(), bytes.len());
+    facts(question, &kind, || sha256(bytes).to_string(), source, |name| image::facts(name, bytes, &question.budget))
 }
 
 /// The facts of a package with these bytes. `read` reads them; it is passed the package's origin.
@@ -57,18 +59,18 @@ pub(super) fn image_bytes(source: &Origin, bytes: &[u8], lookup: &Lookup) -> Res
 pub(super) fn package(
     source: &Origin,
     bytes: &[u8],
-    lookup: &Lookup,
+    question: &KernelQuestion<'_>,
     read: impl FnOnce(&Origin) -> Result<Facts> + Send,
 ) -> Result<Facts> {
-    let kind = format!("package-{}-{}", lookup.max_size, bytes.len());
-    facts(lookup, &kind, || sha256(bytes).to_string(), source, read)
+    let kind = format!("package-{}-{}", question.max_size(), bytes.len());
+    facts(question, &kind, || sha256(bytes).to_string(), source, read)
 }
 
 /// The facts of a module tree with these files. `read` reads them; it is passed the tree's origin.
 pub(super) fn tree(
     folder: &Path,
     files: &[PathBuf],
-    lookup: &Lookup,
+    question: &KernelQuestion<'_>,
     read: impl FnOnce(&Origin) -> Facts + Send,
 ) -> Facts {
     let hash = || {
@@ -86,9 +88,14 @@ pub(super) fn tree(
         }
         hash.finish().to_string()
     };
-    let kind = format!("tree-{}-{}", lookup.max_size, files.len());
+    let kind = format!("tree-{}-{}", question.max_size(), files.len());
     let source = Origin::File(folder.to_owned());
-    facts(lookup, &kind, hash, &source, |name| Ok(read(name))).unwrap_or_default()
+    facts(question, &kind, hash, &source, |name| {
+        let facts = read(name);
+        // A tree of which not everything was read is not cached. The end of the question reports why.
+        question.budget.check().map(|()| facts)
+    })
+    .unwrap_or_default()
 }
 
 /// The image and the wanted modules of a package with these bytes. `read` extracts them, which takes one to three seconds.
@@ -100,12 +107,12 @@ pub(super) fn tree(
 pub(super) fn files(
     bytes: &[u8],
     wanted: &BTreeSet<String>,
-    lookup: &Lookup,
+    question: &KernelQuestion<'_>,
     read: impl FnOnce(&BTreeSet<String>) -> Result<FileSink>,
 ) -> Result<FileSink> {
-    let Some(path) = &lookup.cache else { return read(wanted) };
+    let Some(path) = question.cache() else { return read(wanted) };
     let cache = Cache::open(path);
-    let key = format!("files-{}-{}-{}", lookup.max_size, bytes.len(), sha256(bytes));
+    let key = format!("files-{}-{}-{}", question.max_size(), bytes.len(), sha256(bytes));
     let files = match cache.load::<FileSink>(FILES, &key) {
         Some(cached) if cached.wanted().is_superset(wanted) => return Ok(cached),
         Some(cached) if cached.size() < MOST_FILES => read(&cached.wanted().union(wanted).cloned().collect())?,
@@ -121,13 +128,13 @@ type FactsAndBtf = (Option<(Origin, Sha256)>, Facts);
 /// The cached facts of a source of this kind with this hash; else they are read and cached. If nothing of the kind is
 /// cached, the source is read while it is hashed.
 fn facts(
-    lookup: &Lookup,
+    question: &KernelQuestion<'_>,
     kind: &str,
     hash: impl FnOnce() -> String + Send,
     source: &Origin,
     read: impl FnOnce(&Origin) -> Result<Facts> + Send,
 ) -> Result<Facts> {
-    let Some(path) = &lookup.cache else { return read(source) };
+    let Some(path) = question.cache() else { return read(source) };
     let cache = Cache::open(path);
     let (key, cached, read) = match cache.has_kind(kind) {
         true => {
@@ -175,6 +182,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::kernel::lookup::Lookup;
 
     fn read(name: &Origin) -> Facts {
         let source = Origin::Packaged { path: "boot/vmlinuz".to_owned(), package: Box::new(name.clone()) };
@@ -185,12 +193,13 @@ mod tests {
     /// Asks for the facts of the same bytes; the answer is the source of the release, and how often the facts were read.
     fn ask(folder: &Path, name: &str) -> (String, usize) {
         let lookup = Lookup { max_size: 1 << 20, cache: Some(folder.to_owned()) };
+        let question = KernelQuestion::new(&lookup);
         let mut count = 0;
         let read = |name: &Origin| {
             count += 1;
             Ok(read(name))
         };
-        let facts = package(&Origin::from(name), b"bytes", &lookup, read).unwrap();
+        let facts = package(&Origin::from(name), b"bytes", &question, read).unwrap();
         assert_eq!(&*facts.btf.unwrap().value, b"BTF");
         (facts.release.unwrap().source.to_string(), count)
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::place::{self, BundlePath, FileRole, KernelGroup};
 use crate::kernel::preference::{self, DepmodOrder};
@@ -128,7 +129,8 @@ impl FileSink {
     }
 
     /// The files, modules decompressed.
-    pub(in crate::kernel) fn files(self, max_size: u64) -> Result<KernelFiles> {
+    pub(in crate::kernel) fn files(self, budget: &WorkBudget) -> Result<KernelFiles> {
+        let max_size = budget.max_size();
         place::must_be_one(&self.releases.iter().map(String::as_str).collect())?;
         let mut modules = BTreeMap::new();
         for (name, GatheredFile { path, bytes, .. }) in self.modules {
@@ -138,7 +140,7 @@ impl FileSink {
                     return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path));
                 }
                 Container::None => bytes,
-                container => container.decompress(&bytes, max_size).map_err(|e| e.on(&path))?,
+                container => container.decompress_within(&bytes, budget).map_err(|e| e.on(&path))?,
             };
             modules.insert(name, ModuleFile { path, bytes });
         }

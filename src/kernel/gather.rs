@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use crate::budget::WorkBudget;
 use crate::kernel::architecture::Machine;
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::imports::{Imports, ModuleImports};
@@ -70,10 +71,10 @@ pub(super) struct ModuleLists {
 
 impl GatheredModules {
     /// Adds a module: its path in the tree, and the bytes of its file. Unreadable modules are counted.
-    pub(super) fn add(&mut self, file: &Path, stored: &[u8], max_size: u64) {
+    pub(super) fn add(&mut self, file: &Path, stored: &[u8], budget: &WorkBudget) {
         let read = match Container::of(stored) {
             Container::None => Module::read(stored),
-            container => container.decompress(stored, max_size).and_then(|bytes| Module::read(&bytes)),
+            container => container.decompress_within(stored, budget).and_then(|bytes| Module::read(&bytes)),
         };
         match read {
             Ok(module) => self.add_module(file, &module),
@@ -231,10 +232,13 @@ pub(super) fn names_in(list: &[u8]) -> Option<Vec<String>> {
 }
 
 /// Gathers from module files in parallel: `files` are below `folder`.
-pub(super) fn gather(folder: &Path, files: &[PathBuf], max_size: u64) -> GatheredModules {
+pub(super) fn gather(folder: &Path, files: &[PathBuf], budget: &WorkBudget) -> GatheredModules {
     let add = |mut gathered: GatheredModules, file: &PathBuf| {
         match module::file::read(&folder.join(file)) {
-            Ok(contents) => gathered.add(file, contents.bytes(), max_size),
+            Ok(contents) => {
+                budget.admit(contents.bytes().len());
+                gathered.add(file, contents.bytes(), budget);
+            }
             Err(_) => gathered.unreadable += 1,
         }
         gathered
@@ -291,7 +295,7 @@ mod tests {
     fn gathered(files: &[&str]) -> GatheredModules {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules");
         let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-        gather(&folder, &files, 1 << 30)
+        gather(&folder, &files, &WorkBudget::new(1 << 30))
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod vmlinux;
 
 use std::sync::Arc;
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::architecture::Machine;
 use crate::kernel::config;
@@ -36,19 +37,20 @@ use container::Opened;
 use strings::Banner;
 use vmlinux::Vmlinux;
 
-/// The facts in the bytes of an image file. `source` is the file, for [`Fact::source`]; the kernel in it is
-/// decompressed to at most `max_size` bytes.
+/// The facts in the bytes of an image file. `source` is the file, for [`Fact::source`]; the kernel in it is decompressed within
+/// the budget.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if these are no kernel's bytes, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the
-/// image is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond the limit.
-pub(super) fn facts(source: &Origin, bytes: &[u8], max_size: u64) -> Result<Facts> {
-    let Opened { bytes, machine, architecture } = container::open(bytes, max_size)?;
+/// image is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond the limit, [`ErrorKind::TooMuchWork`] beyond
+/// the budget.
+pub(super) fn facts(source: &Origin, bytes: &[u8], budget: &WorkBudget) -> Result<Facts> {
+    let Opened { bytes, machine, architecture } = container::open(bytes, budget)?;
     let vmlinux = if bytes.starts_with(b"\x7fELF") { Some(Vmlinux::read(&bytes)?) } else { None };
     let mut facts = match &vmlinux {
-        Some(vmlinux) => of_vmlinux(source, vmlinux),
-        None => of_flat(source, &bytes, machine),
+        Some(vmlinux) => of_vmlinux(source, vmlinux, budget),
+        None => of_flat(source, &bytes, machine, budget),
     };
     if facts.banner.is_none() && facts.btf.is_none() {
         let what = "not a kernel: neither a version line nor BTF in it";
@@ -68,23 +70,25 @@ pub(super) fn facts(source: &Origin, bytes: &[u8], max_size: u64) -> Result<Fact
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if it has no kernel, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the image
-/// is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond `max_size` bytes.
+/// is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond `max_size` bytes, [`ErrorKind::TooMuchWork`] if it
+/// costs more than a file of its size may.
 pub fn unpacked(bytes: &[u8], max_size: u64) -> Result<Vec<u8>> {
-    container::open(bytes, max_size).map(|opened| opened.bytes.to_vec())
+    let budget = WorkBudget::of_file(bytes.len(), max_size);
+    container::open(bytes, &budget).map(|opened| opened.bytes.to_vec())
 }
 
 /// Do these bytes, of the whole file or at least its first 64 KiB, begin as a kernel image does? A module does not, compressed
 /// or not.
-pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
-    container::looks_like_image(bytes)
+pub(super) fn looks_like_image(bytes: &[u8], budget: &WorkBudget) -> bool {
+    container::looks_like_image(bytes, budget)
 }
 
 /// The facts of an ELF file, each from its section.
-fn of_vmlinux(source: &Origin, vmlinux: &Vmlinux<'_>) -> Facts {
+fn of_vmlinux(source: &Origin, vmlinux: &Vmlinux<'_>, budget: &WorkBudget) -> Facts {
     let machine = Machine { class: vmlinux.class, endian: vmlinux.endian, number: vmlinux.machine };
     // All constant strings are here; a vmlinux with other names of sections is searched as a whole.
     let constants = vmlinux.section(".rodata").map_or(vmlinux.bytes, |section| section.bytes);
-    let mut facts = of_strings(source, constants);
+    let mut facts = of_strings(source, constants, budget);
     facts.machine = Some(fact(machine, source.clone()));
     facts.exports = exports::read(vmlinux).map(|(exports, table)| fact(exports, source.part(table)));
     facts.folders = params::folders(vmlinux).map(|folders| fact(folders, source.part("__param")));
@@ -107,8 +111,8 @@ fn of_vmlinux(source: &Origin, vmlinux: &Vmlinux<'_>) -> Facts {
 }
 
 /// The facts of an image without sections, which is searched as a whole.
-fn of_flat(source: &Origin, bytes: &[u8], machine: Option<Machine>) -> Facts {
-    let mut facts = of_strings(source, bytes);
+fn of_flat(source: &Origin, bytes: &[u8], machine: Option<Machine>, budget: &WorkBudget) -> Facts {
+    let mut facts = of_strings(source, bytes, budget);
     facts.machine = machine.map(|machine| fact(machine, source.clone()));
     facts.keys = Some(fact(certificate::find_all(signed::without_signature(bytes)), source.part("certificates")));
     if let Some(messages) = &mut facts.messages {
@@ -121,7 +125,7 @@ fn of_flat(source: &Origin, bytes: &[u8], machine: Option<Machine>) -> Facts {
 }
 
 /// The facts that are text.
-fn of_strings(source: &Origin, constants: &[u8]) -> Facts {
+fn of_strings(source: &Origin, constants: &[u8], budget: &WorkBudget) -> Facts {
     let mut facts = Facts::default();
     let Some(Banner { text, release }) = strings::banner(constants) else { return facts };
     let mut vermagics = match strings::vermagic(constants, &release) {
@@ -137,7 +141,7 @@ fn of_strings(source: &Origin, constants: &[u8]) -> Facts {
     facts.banner = Some(fact(text, source.clone()));
     facts.release = Some(fact(release, source.clone()));
     facts.messages = Some(fact(messages::find(constants), source.clone()));
-    facts.config = strings::embedded_config(constants)
+    facts.config = strings::embedded_config(constants, budget)
         .map(|text| fact(config::parse(&text), source.part("embedded configuration")));
     facts
 }

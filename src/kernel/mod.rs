@@ -53,6 +53,8 @@ pub use architecture::{Architecture, Machine};
 pub use cache::folder::CacheFolder;
 pub use facts::{Certificate, Config, Fact, Facts, KnownSymbol, Policy, StructMember, SymbolOwner};
 pub use find::named;
+#[cfg(feature = "internals")]
+pub use find::named_at_cost;
 pub use imports::{ImportedSymbol, Imports, OwnImports};
 pub use lookup::Lookup;
 pub use model::{Kernel, NoVermagic};

@@ -1,10 +1,12 @@
 //! Text files of a kernel that are compressed with gzip, xz or zstd: `/proc/config.gz`, `symvers.xz`. Pure.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::{self, Read};
 
 use liblzma::stream::{CONCATENATED, Stream};
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 
@@ -14,31 +16,38 @@ const MOST: u64 = 64 << 20;
 /// The most memory for the xz decoder, in bytes: the dictionary of `xz -9` has 64 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// Decompresses a text, up to the smaller of `max_size` and 64 MiB. A text that is not compressed is returned unchanged. A
+/// Decompresses a text, up to 64 MiB, within a budget. A text that is not compressed is returned unchanged. A
 /// compressed ELF file is abandoned after its first bytes.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if there is an ELF file in the container, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if
-/// the stream is cut short or damaged, [`ErrorKind::TooLarge`] beyond the limit.
-pub(crate) fn unpack(bytes: &[u8], max_size: u64) -> Result<Cow<'_, [u8]>> {
+/// the stream is cut short or damaged, [`ErrorKind::TooLarge`] beyond the limit, [`ErrorKind::TooMuchWork`] beyond the budget.
+pub(crate) fn unpack<'b>(bytes: &'b [u8], budget: &WorkBudget) -> Result<Cow<'b, [u8]>> {
     let container = Container::of(bytes);
+    let rest = Cell::new(bytes);
     let broken = |e: io::Error| match e.kind() {
+        _ if let Err(exhausted) = budget.check() => exhausted,
         io::ErrorKind::UnexpectedEof => {
             Error::new(ErrorKind::Truncated, format!("the {} stream is cut short", container.name()))
         }
         _ => Error::new(ErrorKind::Malformed, format!("the {} stream is damaged", container.name())),
     };
-    let mut stream: Box<dyn Read + '_> = match container {
-        Container::None => return Ok(Cow::Borrowed(bytes)),
-        Container::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+    if container.is_none() {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let packed = budget.attempt(&rest);
+    let stream: Box<dyn Read + '_> = match container {
+        Container::None => Box::new(packed),
+        Container::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
         Container::Xz => {
             let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(|e| broken(e.into()))?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(bytes, stream))
+            Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
         }
-        Container::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(broken)?),
+        Container::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed).map_err(broken)?),
     };
-    let most = max_size.min(MOST);
+    let most = budget.max_size().min(MOST);
+    let mut stream = budget.meter(stream);
     let mut text = Vec::new();
     stream.by_ref().take(4).read_to_end(&mut text).map_err(broken)?;
     if text == b"\x7fELF" {
@@ -56,6 +65,12 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    use super::unpack as unpack_within;
+
+    fn unpack(bytes: &[u8], max_size: u64) -> Result<Cow<'_, [u8]>> {
+        unpack_within(bytes, &WorkBudget::of_file(bytes.len(), max_size))
+    }
 
     const TEXT: &[u8] = b"0x92997ed8\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n";
 

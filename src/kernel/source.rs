@@ -12,7 +12,7 @@ pub(super) mod vermagic;
 
 use crate::error::Result;
 use crate::kernel::collect::FileSink;
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::FactSink;
 use crate::kernel::stored::StoredModule;
 
@@ -23,16 +23,16 @@ pub(super) trait KernelSource {
     /// # Errors
     ///
     /// Those of reading the source, and those of [`FactSink::add`].
-    fn add_facts(&self, facts: &mut FactSink, lookup: &Lookup) -> Result<()>;
+    fn add_facts(&self, facts: &mut FactSink, question: &KernelQuestion<'_>) -> Result<()>;
 
     /// Adds the image and the wanted modules. A source without files adds none, but it must be readable as a kernel.
     ///
     /// # Errors
     ///
     /// Those of reading the source.
-    fn add_files(&self, files: &mut FileSink, lookup: &Lookup) -> Result<()> {
+    fn add_files(&self, files: &mut FileSink, question: &KernelQuestion<'_>) -> Result<()> {
         let _ = files;
-        self.add_facts(&mut FactSink::default(), lookup)
+        self.add_facts(&mut FactSink::default(), question)
     }
 
     /// Passes each module to `each`. A source without modules passes none, but it must be readable as a kernel.
@@ -40,8 +40,12 @@ pub(super) trait KernelSource {
     /// # Errors
     ///
     /// Those of reading the source; the first error of `each`.
-    fn each_module(&self, lookup: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+    fn each_module(
+        &self,
+        question: &KernelQuestion<'_>,
+        each: &mut dyn FnMut(StoredModule) -> Result<()>,
+    ) -> Result<()> {
         let _ = each;
-        self.add_facts(&mut FactSink::default(), lookup)
+        self.add_facts(&mut FactSink::default(), question)
     }
 }

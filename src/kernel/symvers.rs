@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::budget::WorkBudget;
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
@@ -18,8 +19,8 @@ pub(super) fn looks_like(text: &str) -> bool {
 }
 
 /// The facts in a file, compressed or not. A damaged file yields only a note.
-pub(super) fn read(bytes: &[u8], source: &Origin, max_size: u64) -> Facts {
-    match packed::unpack(bytes, max_size) {
+pub(super) fn read(bytes: &[u8], source: &Origin, budget: &WorkBudget) -> Facts {
+    match packed::unpack(bytes, budget) {
         Ok(text) => facts(&String::from_utf8_lossy(&text), source),
         Err(error) => {
             Facts { notes: vec![Note::LeftOut { origin: source.clone(), why: error.to_string() }], ..Facts::default() }

@@ -7,17 +7,19 @@ use crate::error::Result;
 use crate::kernel::collect::FileSink;
 use crate::kernel::facts::Facts;
 use crate::kernel::image;
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::origin::Origin;
 use crate::module;
 
-/// The facts of an image file.
+/// The facts of an image file, which the question is then about too.
 ///
 /// # Errors
 ///
 /// Those of [`module::file::read`] and [`image::facts`].
-pub(super) fn image(source: &Origin, file: &Path, lookup: &Lookup) -> Result<Facts> {
-    image_bytes(source, module::file::read(file)?.bytes(), lookup)
+pub(super) fn image(source: &Origin, file: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
+    let contents = module::file::read(file)?;
+    question.budget.admit(contents.bytes().len());
+    image_bytes(source, contents.bytes(), question)
 }
 
 /// The facts of an image file with these bytes.
@@ -25,8 +27,8 @@ pub(super) fn image(source: &Origin, file: &Path, lookup: &Lookup) -> Result<Fac
 /// # Errors
 ///
 /// Those of [`image::facts`].
-pub(super) fn image_bytes(source: &Origin, bytes: &[u8], lookup: &Lookup) -> Result<Facts> {
-    image::facts(source, bytes, lookup.max_size)
+pub(super) fn image_bytes(source: &Origin, bytes: &[u8], question: &KernelQuestion<'_>) -> Result<Facts> {
+    image::facts(source, bytes, &question.budget)
 }
 
 /// The facts of a package: what `read` returns.
@@ -37,14 +39,14 @@ pub(super) fn image_bytes(source: &Origin, bytes: &[u8], lookup: &Lookup) -> Res
 pub(super) fn package(
     source: &Origin,
     _: &[u8],
-    _: &Lookup,
+    _: &KernelQuestion<'_>,
     read: impl FnOnce(&Origin) -> Result<Facts>,
 ) -> Result<Facts> {
     read(source)
 }
 
 /// The facts of a module tree: what `read` returns.
-pub(super) fn tree(folder: &Path, _: &[PathBuf], _: &Lookup, read: impl FnOnce(&Origin) -> Facts) -> Facts {
+pub(super) fn tree(folder: &Path, _: &[PathBuf], _: &KernelQuestion<'_>, read: impl FnOnce(&Origin) -> Facts) -> Facts {
     read(&Origin::File(folder.to_owned()))
 }
 
@@ -56,7 +58,7 @@ pub(super) fn tree(folder: &Path, _: &[PathBuf], _: &Lookup, read: impl FnOnce(&
 pub(super) fn files(
     _: &[u8],
     wanted: &BTreeSet<String>,
-    _: &Lookup,
+    _: &KernelQuestion<'_>,
     read: impl FnOnce(&BTreeSet<String>) -> Result<FileSink>,
 ) -> Result<FileSink> {
     read(wanted)

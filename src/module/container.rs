@@ -3,17 +3,17 @@
 //! Decompression is bounded twice: by a limit that the caller sets, and by the ELF itself. As soon as the section
 //! headers are there they say where the image ends; a stream that continues far past that is a decompression bomb, and is abandoned.
 
+use std::cell::Cell;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::budget::DEFAULT_MAX_SIZE;
+use crate::budget::WorkBudget;
 use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::elf::{self, Extent};
 use crate::module::wrapper;
-
-/// The default limit for the decompressed size of a module, in bytes: 1 GiB.
-pub const DEFAULT_MAX_SIZE: u64 = 1 << 30;
 
 /// What may follow the ELF image in a decompressed stream: a trailer has some kilobytes at most.
 const SLACK: u64 = 1 << 20;
@@ -87,10 +87,20 @@ impl Container {
     ///
     /// [`ErrorKind::NotAModule`] if the contents are not an ELF file, [`ErrorKind::Wrapped`] if it is of a kind that is not read
     /// here, [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged,
-    /// [`ErrorKind::Unsupported`] if it needs more memory than kmod allows, [`ErrorKind::TooLarge`] above the limit.
+    /// [`ErrorKind::Unsupported`] if it needs more memory than kmod allows, [`ErrorKind::TooLarge`] above the limit,
+    /// [`ErrorKind::TooMuchWork`] if it costs more than a file of its size may.
     pub fn decompress(self, stored: &[u8], max: u64) -> Result<Vec<u8>> {
+        self.decompress_within(stored, &WorkBudget::of_file(stored.len(), max))
+    }
+
+    /// As [`Container::decompress`], within the budget of a question that is also about other files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Container::decompress`].
+    pub(crate) fn decompress_within(self, stored: &[u8], budget: &WorkBudget) -> Result<Vec<u8>> {
         let mut image = Vec::new();
-        self.decompress_into(&mut image, stored, max)?;
+        self.decompress_into_within(&mut image, stored, budget)?;
         Ok(image)
     }
 
@@ -100,7 +110,16 @@ impl Container {
     ///
     /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
     pub fn decompress_into(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<()> {
-        let packing = self.unpack_bounded(image, stored, max, true)?;
+        self.decompress_into_within(image, stored, &WorkBudget::of_file(stored.len(), max))
+    }
+
+    /// As [`Container::decompress_into`], within the budget of a question that is also about other files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
+    pub(crate) fn decompress_into_within(self, image: &mut Vec<u8>, stored: &[u8], budget: &WorkBudget) -> Result<()> {
+        let packing = self.unpack_bounded(image, stored, budget, true)?;
         if image.is_empty() && self != Container::None {
             return Err(Error::new(ErrorKind::NotAModule, format!("nothing inside ({})", self.name())));
         }
@@ -119,14 +138,21 @@ impl Container {
         /// # Errors
         ///
         /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut or damaged, [`ErrorKind::Unsupported`] if it
-        /// asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit; what is in the buffer then means
-        /// nothing.
+        /// asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit, [`ErrorKind::TooMuchWork`] if it costs
+        /// more than a file of its size may; what is in the buffer then means nothing.
         fn unpack(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<Packing> {
-            self.unpack_bounded(image, stored, max, false)
+            self.unpack_bounded(image, stored, &WorkBudget::of_file(stored.len(), max), false)
         }
     }
 
-    fn unpack_bounded(self, image: &mut Vec<u8>, stored: &[u8], max: u64, must_be_elf: bool) -> Result<Packing> {
+    fn unpack_bounded(
+        self,
+        image: &mut Vec<u8>,
+        stored: &[u8],
+        budget: &WorkBudget,
+        must_be_elf: bool,
+    ) -> Result<Packing> {
+        let max = budget.max_size();
         image.clear();
         let mut packing = Packing { container: self, first: 0, pieces: 1, after: TrailingData::Nothing, header: None };
         if self == Container::None {
@@ -139,7 +165,7 @@ impl Container {
         let mut bounds = Bounds {
             stored: stored.len(),
             plausible: (stored.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE),
-            max,
+            budget,
             extent: Extent::AtLeast(0),
             must_be_elf,
         };
@@ -166,25 +192,25 @@ impl Container {
     }
 
     /// Decompresses one stream, frame or member to the end of `image`; returns the bytes after it.
-    fn piece<'s>(self, image: &mut Vec<u8>, stored: &'s [u8], bounds: &mut Bounds) -> Result<&'s [u8]> {
+    fn piece<'s>(self, image: &mut Vec<u8>, stored: &'s [u8], bounds: &mut Bounds<'_>) -> Result<&'s [u8]> {
+        let rest = Cell::new(stored);
         match self {
             Container::None => Ok(&[]),
             Container::Gzip => {
-                let mut decoder = flate2::bufread::GzDecoder::new(stored);
-                self.drain(&mut decoder, image, bounds)?;
-                Ok(decoder.into_inner())
+                let decoder = flate2::bufread::GzDecoder::new(bounds.budget.attempt(&rest));
+                self.drain(decoder, image, bounds)?;
+                Ok(rest.get())
             }
             Container::Xz => {
-                let mut decoder = liblzma::bufread::XzDecoder::new(stored);
-                self.drain(&mut decoder, image, bounds)?;
-                Ok(decoder.into_inner())
+                let decoder = liblzma::bufread::XzDecoder::new(bounds.budget.attempt(&rest));
+                self.drain(decoder, image, bounds)?;
+                Ok(rest.get())
             }
             Container::Zstd => {
                 readable_frame(stored)?;
-                let mut decoder =
-                    zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| self.damaged(&e))?.single_frame();
-                self.drain(&mut decoder, image, bounds)?;
-                Ok(decoder.finish())
+                let decoder = zstd::stream::read::Decoder::with_buffer(bounds.budget.attempt(&rest));
+                self.drain(decoder.map_err(|e| self.damaged(&e))?.single_frame(), image, bounds)?;
+                Ok(rest.get())
             }
         }
     }
@@ -223,8 +249,10 @@ impl Container {
         }
     }
 
-    fn drain(self, decoder: &mut dyn Read, out: &mut Vec<u8>, bounds: &mut Bounds) -> Result<()> {
-        let &mut Bounds { stored, plausible, max, .. } = bounds;
+    fn drain(self, decoder: impl Read, out: &mut Vec<u8>, bounds: &mut Bounds<'_>) -> Result<()> {
+        let &mut Bounds { stored, plausible, budget, .. } = bounds;
+        let max = budget.max_size();
+        let mut decoder = budget.meter(decoder);
         loop {
             let before = out.len();
             if out.capacity() - before < CHUNK {
@@ -234,7 +262,10 @@ impl Container {
             }
             out.resize(before + CHUNK, 0);
             let read = decoder.read(out.get_mut(before..).unwrap_or_default());
-            let new = read.map_err(|e| self.damaged(&e))?;
+            let new = match read {
+                Ok(new) => new,
+                Err(error) => return Err(budget.check().err().unwrap_or_else(|| self.damaged(&error))),
+            };
             out.truncate(before + new);
             if new == 0 {
                 return Ok(());
@@ -300,13 +331,13 @@ impl Container {
 }
 
 /// How much may come out of a file.
-struct Bounds {
+struct Bounds<'b> {
     /// The size of the file.
     stored: usize,
     /// What may come out of so many bytes.
     plausible: u64,
-    /// What the caller allows.
-    max: u64,
+    /// What the question may cost, and the greatest size that the caller allows.
+    budget: &'b WorkBudget,
     /// Where the ELF image ends.
     extent: Extent,
     /// Is it an error if it is no ELF image?

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 use crate::module::elf::{Class, Endian};
@@ -131,7 +132,16 @@ impl Summarizer {
     ///
     /// Those of [`Container::decompress`] and [`Module::read`], as far as the parts that are read show them.
     pub fn bytes(&mut self, stored: &[u8], max_size: u64) -> Result<ModuleSummary<'_>> {
-        let seen = look_at_stored(stored, &mut self.image, &mut self.parts, max_size)?;
+        self.bytes_within(stored, &WorkBudget::of_file(stored.len(), max_size))
+    }
+
+    /// As [`Summarizer::bytes`], within the budget of a question that is also about other files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Summarizer::bytes`].
+    pub(crate) fn bytes_within(&mut self, stored: &[u8], budget: &WorkBudget) -> Result<ModuleSummary<'_>> {
+        let seen = look_at_stored(stored, &mut self.image, &mut self.parts, budget)?;
         Ok(seen.summary(&self.parts.texts))
     }
 
@@ -148,7 +158,9 @@ impl Summarizer {
         // What is no regular file can't be read at an offset, as a rule. That, and one that is too short, is mostly an
         // error, and the full reader says which.
         if !matches!(read_at(&file, &mut first, 0), Ok(FILE_HEADER)) {
-            return look_at_stored(file::read(&path())?.bytes(), &mut self.image, &mut self.parts, max_size);
+            let contents = file::read(&path())?;
+            let budget = WorkBudget::of_file(contents.bytes().len(), max_size);
+            return look_at_stored(contents.bytes(), &mut self.image, &mut self.parts, &budget);
         }
         match Container::of(&first) {
             Container::None => match look_at_image(&OnDisk { file }, &first, &mut self.parts)? {
@@ -162,7 +174,8 @@ impl Summarizer {
                 self.stored.try_reserve_exact(len).map_err(too_large)?;
                 self.stored.resize(len, 0);
                 read_exact_at(&file, &mut self.stored, 0)?;
-                look_at_stored(&self.stored, &mut self.image, &mut self.parts, max_size)
+                let budget = WorkBudget::of_file(len, max_size);
+                look_at_stored(&self.stored, &mut self.image, &mut self.parts, &budget)
             }
         }
     }
@@ -202,13 +215,13 @@ fn look_at_stored(
     stored: &[u8],
     buffer: &mut Vec<u8>,
     parts: &mut PartBuffers,
-    max_size: u64,
+    budget: &WorkBudget,
 ) -> Result<SummaryRanges> {
     let container = Container::of(stored);
     let image = match container {
         Container::None => stored,
         _ => {
-            container.decompress_into(buffer, stored, max_size)?;
+            container.decompress_into_within(buffer, stored, budget)?;
             buffer.as_slice()
         }
     };

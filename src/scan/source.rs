@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{KernelName, package};
 use crate::module::is_module_name;
@@ -27,8 +28,8 @@ pub(super) enum SourceItem {
     Named(PathBuf),
     /// A file in a directory that was named.
     Walked(WalkedFile),
-    /// A module in a package.
-    Packed { package: Arc<Path>, path: PathBuf, bytes: Vec<u8> },
+    /// A module in a package, and the budget that all modules of the package share.
+    Packed { package: Arc<Path>, path: PathBuf, bytes: Vec<u8>, budget: Arc<WorkBudget> },
     /// A directory, package or list that cannot be read.
     Failed(Error),
 }
@@ -58,7 +59,7 @@ pub(super) struct ModuleSource {
 enum Current {
     Nothing,
     Directory(Walk),
-    Package(Arc<Path>, Receiver<Result<(String, Vec<u8>)>>),
+    Package(Arc<Path>, Arc<WorkBudget>, Receiver<Result<(String, Vec<u8>)>>),
     /// Several packages, named as one (`A+B`).
     Packages(VecDeque<PathBuf>),
 }
@@ -112,9 +113,10 @@ impl ModuleSource {
                     Some(Err(error)) => return Some(SourceItem::Failed(error)),
                     None => self.current = Current::Nothing,
                 },
-                Current::Package(package, modules) => match modules.recv() {
+                Current::Package(package, budget, modules) => match modules.recv() {
                     Ok(Ok((path, bytes))) => {
-                        return Some(SourceItem::Packed { package: package.clone(), path: path.into(), bytes });
+                        let (package, budget) = (package.clone(), budget.clone());
+                        return Some(SourceItem::Packed { package, path: path.into(), bytes, budget });
                     }
                     Ok(Err(error)) => return Some(SourceItem::Failed(error)),
                     Err(_) => self.current = Current::Nothing,
@@ -146,7 +148,8 @@ impl ModuleSource {
         }
         if package::is_package(&path) {
             let package: Arc<Path> = path.into();
-            self.current = Current::Package(package.clone(), unpack(package, self.max_size));
+            let budget = Arc::new(WorkBudget::new(self.max_size));
+            self.current = Current::Package(package.clone(), budget.clone(), unpack(package, budget));
             return None;
         }
         let name = KernelName::from(path.as_path());
@@ -160,12 +163,12 @@ impl ModuleSource {
 }
 
 /// Unpacks a package on a thread of its own, which ends when the receiver is dropped.
-fn unpack(package: Arc<Path>, max_size: u64) -> Receiver<Result<(String, Vec<u8>)>> {
+fn unpack(package: Arc<Path>, budget: Arc<WorkBudget>) -> Receiver<Result<(String, Vec<u8>)>> {
     let (sender, receiver) = sync_channel(UNPACKED_AHEAD);
     std::thread::spawn(move || {
         let dropped = || Error::new(ErrorKind::Io, "the receiver of unpacked modules was dropped");
         let each = |path, bytes| sender.send(Ok((path, bytes))).map_err(|_| dropped());
-        if let Err(error) = package::each_module(&package, max_size, each) {
+        if let Err(error) = package::each_module(&package, &budget, each) {
             // A dropped receiver needs no error.
             let _ = sender.send(Err(error));
         }

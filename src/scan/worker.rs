@@ -140,8 +140,8 @@ impl Worker {
                     };
                     summary.and_then(|summary| Ok((journal.file(name, path, summary.stored_size)?, summary)))
                 }
-                SourceItem::Packed { bytes, .. } => {
-                    let summary = self.looker.bytes(bytes, max_size);
+                SourceItem::Packed { bytes, budget, .. } => {
+                    let summary = self.looker.bytes_within(bytes, budget);
                     summary.and_then(|summary| Ok((journal.bytes(bytes)?, summary)))
                 }
                 SourceItem::Failed(_) => {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
+use crate::budget::{DEFAULT_MAX_SIZE, WorkBudget};
 use crate::buildtree::advising::fix::{Fix, TreeChange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::for_eyes;
@@ -90,7 +91,9 @@ fn is_file(from: &str) -> bool {
 fn configuration(from: &Path) -> Result<Vec<u8>> {
     // A file in /proc has no size, so it is read, not mapped.
     let bytes = std::fs::read(from).map_err(|e| Error::io("reading the kernel's configuration", e).on(from))?;
-    let text = packed::unpack(&bytes, u64::MAX).map_err(|e| e.on(from))?.into_owned();
+    let text = packed::unpack(&bytes, &WorkBudget::of_file(bytes.len(), DEFAULT_MAX_SIZE))
+        .map_err(|e| e.on(from))?
+        .into_owned();
     match config::looks_like(&String::from_utf8_lossy(&text)) {
         true => Ok(text),
         false => Err(Error::new(ErrorKind::Malformed, "not a kernel configuration").hint("copy it by hand").on(from)),

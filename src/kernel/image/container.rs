@@ -18,6 +18,7 @@
 
 use std::borrow::Cow;
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::architecture::{Architecture, Machine};
 use crate::kernel::image::bytes::ImageBytes;
@@ -43,15 +44,12 @@ const DEPTH: usize = 4;
 /// How many possible offsets of compressed streams are tried, if no header has the offset.
 const MOST_CANDIDATES: usize = 256;
 
-/// The largest decompressed size of a file without a header that is searched for a version line, in bytes.
-const LARGEST_FLAT: u64 = 256 << 20;
-
-/// Finds the kernel in an image file, and decompresses it to at most `max` bytes.
+/// Finds the kernel in an image file, and decompresses it within the budget.
 ///
 /// # Errors
 ///
 /// Those of [`crate::kernel::image::facts`].
-pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
+pub(super) fn open<'f>(file: &'f [u8], budget: &WorkBudget) -> Result<Opened<'f>> {
     let (mut machine, mut architecture) = (None, None);
     let mut bytes = ImageBytes::Plain(Cow::Borrowed(file));
     for _ in 0..DEPTH {
@@ -60,25 +58,25 @@ pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
         let mut stored = |stored: UbootKernel<'_>| {
             architecture = architecture.or(stored.architecture);
             match stored.packing {
-                Some(packing) => packing.unpack(stored.bytes, max, None),
+                Some(packing) => packing.unpack(stored.bytes, budget, None),
                 None => Ok(ImageBytes::from(stored.bytes.to_vec())),
             }
         };
         let inside = match kind {
             ImageFormat::Elf if !unpacks_itself(&bytes) => None,
-            ImageFormat::Elf => packed_kernel(&bytes, max)?,
+            ImageFormat::Elf => packed_kernel(&bytes, budget)?,
             ImageFormat::Arm64 | ImageFormat::Riscv | ImageFormat::LoongArch => None,
             ImageFormat::UImage => Some(uimage::read(&bytes).and_then(&mut stored)?),
             ImageFormat::Fit => Some(fit::read(&bytes).and_then(&mut stored)?),
             ImageFormat::Uki => Some(linux_of(&bytes)?),
-            ImageFormat::Packed(packing) => Some(packing.unpack(&bytes, max, None)?),
+            ImageFormat::Packed(packing) => Some(packing.unpack(&bytes, budget, None)?),
             ImageFormat::X86 => match x86_payload(&bytes)? {
-                Some((packing, payload)) => Some(unpack_with_size(packing, payload, max)?),
-                None => search(&bytes, max)?,
+                Some((packing, payload)) => Some(unpack_with_size(packing, payload, budget)?),
+                None => search(&bytes, budget)?,
             },
-            ImageFormat::Zboot => Some(zboot(&bytes, max)?),
+            ImageFormat::Zboot => Some(zboot(&bytes, budget)?),
             ImageFormat::Android => Some(android(&bytes)?),
-            ImageFormat::Arm | ImageFormat::S390 | ImageFormat::Unknown => search(&bytes, max)?,
+            ImageFormat::Arm | ImageFormat::S390 | ImageFormat::Unknown => search(&bytes, budget)?,
         };
         match inside {
             Some(inside) => bytes = inside,
@@ -89,16 +87,16 @@ pub(super) fn open(file: &[u8], max: u64) -> Result<Opened<'_>> {
 }
 
 /// See [`crate::kernel::image::looks_like_image`].
-pub(super) fn looks_like_image(bytes: &[u8]) -> bool {
+pub(super) fn looks_like_image(bytes: &[u8], budget: &WorkBudget) -> bool {
     match ImageFormat::of(bytes) {
         ImageFormat::Elf => is_executable(bytes),
         ImageFormat::Packed(packing) => {
-            let start = packing.peek(bytes);
+            let start = packing.peek(bytes, budget);
             match ImageFormat::of(&start) {
                 ImageFormat::Elf => is_executable(&start),
                 // A flat kernel without a header; a text has no NUL byte.
                 ImageFormat::Unknown if start.contains(&0) => {
-                    let whole = packing.unpack(bytes, LARGEST_FLAT, None);
+                    let whole = packing.unpack(bytes, budget, None);
                     whole.is_ok_and(|whole| strings::banner(&whole).is_some())
                 }
                 ImageFormat::Unknown | ImageFormat::Packed(_) => false,
@@ -235,15 +233,15 @@ fn x86_payload(bytes: &[u8]) -> Result<Option<(KernelCompression, &[u8])>> {
 
 /// Decompresses a payload of the kernel's build, which has its decompressed size in the last four bytes (`size_append`,
 /// scripts/Makefile.lib; in gzip it is part of the format).
-fn unpack_with_size(packing: KernelCompression, payload: &[u8], max: u64) -> Result<ImageBytes<'static>> {
+fn unpack_with_size(packing: KernelCompression, payload: &[u8], budget: &WorkBudget) -> Result<ImageBytes<'static>> {
     let Some((packed, size)) = payload.split_last_chunk::<4>() else {
         return Err(Error::new(ErrorKind::Truncated, "its payload is empty"));
     };
     let packed = if packing == KernelCompression::Gzip { payload } else { packed };
-    packing.unpack(packed, max, Some(u64::from(u32::from_le_bytes(*size))))
+    packing.unpack(packed, budget, Some(u64::from(u32::from_le_bytes(*size))))
 }
 
-fn zboot(bytes: &[u8], max: u64) -> Result<ImageBytes<'static>> {
+fn zboot(bytes: &[u8], budget: &WorkBudget) -> Result<ImageBytes<'static>> {
     let cut =
         || Error::new(ErrorKind::Truncated, "the payload of its zboot header is beyond the end: is it cut short?");
     let (start, length) = (little(bytes, 8, 4).ok_or_else(cut)?, little(bytes, 12, 4).ok_or_else(cut)?);
@@ -252,7 +250,7 @@ fn zboot(bytes: &[u8], max: u64) -> Result<ImageBytes<'static>> {
     let unknown = || {
         Error::new(ErrorKind::Malformed, "the payload that its zboot header points to has no known compression format")
     };
-    packing.ok_or_else(unknown)?.unpack(payload, max, None)
+    packing.ok_or_else(unknown)?.unpack(payload, budget, None)
 }
 
 /// The kernel in an Android boot image: its size is at 8, and it follows the header, which fills a page. The page size is at 36
@@ -287,8 +285,8 @@ fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {
 /// Searches for a compressed kernel if no header has its offset; `None` if the kernel is not compressed.
 ///
 /// Compressed streams are tried first, since lz4 and lzo may leave a version line readable, completely or in part.
-fn search(bytes: &[u8], max: u64) -> Result<Option<ImageBytes<'static>>> {
-    if let Some(inside) = packed_kernel(bytes, max)? {
+fn search(bytes: &[u8], budget: &WorkBudget) -> Result<Option<ImageBytes<'static>>> {
+    if let Some(inside) = packed_kernel(bytes, budget)? {
         return Ok(Some(inside));
     }
     if strings::banner(bytes).is_some() {
@@ -310,16 +308,14 @@ fn unpacks_itself(bytes: &[u8]) -> bool {
 }
 
 /// The first compressed stream in these bytes with a kernel, decompressed.
-fn packed_kernel(bytes: &[u8], max: u64) -> Result<Option<ImageBytes<'static>>> {
-    let mut left = max;
+fn packed_kernel(bytes: &[u8], budget: &WorkBudget) -> Result<Option<ImageBytes<'static>>> {
     for at in KernelCompression::places(bytes).take(MOST_CANDIDATES) {
         let Some(packed) = bytes.get(at..) else { break };
         let Some(packing) = KernelCompression::of(packed) else { continue };
-        match packing.unpack(packed, left, None) {
+        match packing.unpack(packed, budget, None) {
             Ok(inside) if is_kernel(&inside) => return Ok(Some(inside)),
-            Ok(inside) => left = left.saturating_sub(inside.len() as u64),
-            Err(error) if error.kind() == ErrorKind::TooLarge => return Err(error),
-            Err(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::TooMuchWork) => return Err(error),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(None)

@@ -24,8 +24,9 @@ const NEWER: u64 = 0x940;
 /// The most that a block has unpacked, in bytes: MAX_BLOCK_SIZE of lzop.
 const MOST: usize = 64 << 20;
 
-/// Unpacks a file of lzop. `allows` is asked before each block about the size that is reached with it.
-pub(super) fn unpack(packed: &[u8], allows: impl Fn(u64) -> Result<()>) -> Result<Vec<u8>> {
+/// Unpacks a file of lzop. `allows` is asked before each block about the size that is reached with it, and about the sizes of
+/// the block before and after.
+pub(super) fn unpack(packed: &[u8], mut allows: impl FnMut(u64, usize, usize) -> Result<()>) -> Result<Vec<u8>> {
     let cut = || Error::new(ErrorKind::Truncated, "its lzo stream is cut short");
     let mut reader = LzoReader { bytes: packed };
     let flags = header(&mut reader).ok_or_else(cut)?;
@@ -46,7 +47,7 @@ pub(super) fn unpack(packed: &[u8], allows: impl Fn(u64) -> Result<()>) -> Resul
             return Err(damaged());
         }
         let end = out.len() + unpacked;
-        allows(end as u64)?;
+        allows(end as u64, length, unpacked)?;
         out.try_reserve(unpacked).map_err(|_| Error::new(ErrorKind::TooLarge, "larger than the memory left"))?;
         match length == unpacked {
             true => out.extend_from_slice(block),

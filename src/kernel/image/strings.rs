@@ -1,9 +1,11 @@
 //! The strings of a kernel image: its version line, its version magic, its configuration.
 
+use std::cell::Cell;
 use std::io::Read;
 
 use memchr::{memchr, memmem};
 
+use crate::budget::WorkBudget;
 use crate::vermagic::{Problem, TokenKind, Vermagic};
 
 /// The version line and the release in it.
@@ -119,11 +121,13 @@ fn string_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
 }
 
 /// The configuration that a kernel with CONFIG_IKCONFIG carries: gzip between two marks (kernel/configs.c).
-pub(super) fn embedded_config(constants: &[u8]) -> Option<String> {
+pub(super) fn embedded_config(constants: &[u8], budget: &WorkBudget) -> Option<String> {
     const MOST: u64 = 4 << 20;
     let at = memmem::find(constants, b"IKCFG_ST\x1f\x8b")?;
     let packed = constants.get(at + b"IKCFG_ST".len()..)?;
     let mut text = Vec::new();
-    flate2::bufread::GzDecoder::new(packed).take(MOST).read_to_end(&mut text).ok()?;
+    let packed = Cell::new(packed);
+    let decoder = flate2::bufread::GzDecoder::new(budget.attempt(&packed));
+    budget.meter(decoder).take(MOST).read_to_end(&mut text).ok()?;
     String::from_utf8(text).ok().filter(|text| text.contains("CONFIG_"))
 }

@@ -13,7 +13,11 @@ fn bytes(name: &str) -> Vec<u8> {
 }
 
 fn facts(source: &str, bytes: &[u8], max_size: u64) -> Result<Facts> {
-    super::facts(&source.into(), bytes, max_size)
+    super::facts(&source.into(), bytes, &WorkBudget::of_file(bytes.len(), max_size))
+}
+
+fn looks_like_image(bytes: &[u8]) -> bool {
+    super::looks_like_image(bytes, &WorkBudget::of_file(bytes.len(), MAX))
 }
 
 fn facts_of(name: &str) -> Facts {
@@ -265,7 +269,9 @@ fn a_uki_tells_the_facts_of_the_kernel_in_its_section() {
 #[test]
 fn a_flat_kernel_without_a_header_is_known_by_its_version_line() {
     let file = bytes("vmlinuz-mips-5.10");
-    let Ok(container::Opened { bytes, .. }) = container::open(&file, MAX) else { panic!("it is one") };
+    let Ok(container::Opened { bytes, .. }) = container::open(&file, &WorkBudget::new(MAX)) else {
+        panic!("it is one")
+    };
     assert!(looks_like_image(&bytes));
     let facts = facts("vmlinux.bin", &bytes, MAX).unwrap();
     assert_eq!((facts.release.unwrap().value.as_str(), facts.machine), ("5.10.1-kmodlab", None));

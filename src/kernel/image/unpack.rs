@@ -3,12 +3,14 @@
 //! The magic numbers are those of lib/decompress.c, and two more of boot loaders. Bytes after a stream are ignored: images have
 //! other parts there.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Mutex;
 
 use aho_corasick::AhoCorasick;
 use liblzma::stream::Stream;
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::image::bytes::ImageBytes;
 use crate::kernel::image::lzo;
@@ -24,6 +26,16 @@ const RATIO: u64 = 32;
 
 /// The size in bytes that an image may have regardless of [`RATIO`].
 const ALWAYS_PLAUSIBLE: u64 = 32 << 20;
+
+/// The size in bytes that any part of an image may have regardless of [`DENSITY`].
+const LARGEST_RUN: u64 = 24 << 20;
+
+/// The greatest ratio within a stream, for parts of more than [`LARGEST_RUN`]. A stream that begins with bytes which expand
+/// to nothing, as the hole of a sparse file does, may not make up for it later.
+const DENSITY: u64 = 16;
+
+/// How many bytes are decompressed at a time.
+const CHUNK: usize = 64 << 10;
 
 /// The size of a decompressed block in the lz4 tool's legacy format, in bytes; only the last block is smaller.
 const LZ4_BLOCK: usize = 8 << 20;
@@ -117,99 +129,168 @@ impl KernelCompression {
         }
     }
 
-    /// Decompresses the stream at the start of `packed` to at most `max` bytes. `size` is the expected size, if it is known.
+    /// Decompresses the stream at the start of `packed`. `size` is the expected size, if it is known.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Truncated`] or [`ErrorKind::Malformed`] if the stream is cut short, damaged, or of another size;
-    /// [`ErrorKind::TooLarge`] beyond the limit.
-    pub(super) fn unpack(self, packed: &[u8], max: u64, size: Option<u64>) -> Result<ImageBytes<'static>> {
+    /// [`ErrorKind::TooLarge`] beyond the limit, [`ErrorKind::TooMuchWork`] beyond the budget.
+    pub(super) fn unpack(self, packed: &[u8], budget: &WorkBudget, size: Option<u64>) -> Result<ImageBytes<'static>> {
+        self.unpack_up_to(packed, budget.max_size(), budget, size)
+    }
+
+    /// As [`KernelCompression::unpack`], to at most `max` bytes.
+    fn unpack_up_to(
+        self,
+        packed: &[u8],
+        max: u64,
+        budget: &WorkBudget,
+        size: Option<u64>,
+    ) -> Result<ImageBytes<'static>> {
         let limit = SizeLimits::new(self, packed.len(), max);
         if let Some(size) = size {
             limit.allows(size)?;
         }
         let out = match self {
-            KernelCompression::Lz4 => self.lz4(packed, &limit, size)?,
-            KernelCompression::Lzo => lzo::unpack(packed, |size| limit.allows(size))?.into(),
-            KernelCompression::Zstd if size.is_some() => self.zstd(packed, &limit, size.unwrap_or_default())?,
-            _ => self.drain(packed, &limit, size)?.into(),
+            KernelCompression::Lz4 => self.lz4(packed, &limit, size, budget)?,
+            KernelCompression::Lzo => self.lzo(packed, &limit, budget)?.into(),
+            _ => self.drain(packed, &limit, size, budget)?,
         };
         match size {
             Some(size) if size != out.len() as u64 => {
                 let word = if (out.len() as u64) < size { "fewer" } else { "more" };
-                let what = format!("its {} stream holds {word} bytes than the {size} that were announced", self.name());
-                Err(Error::new(ErrorKind::Malformed, what))
+                Err(self.other_size(word, size))
             }
             _ => Ok(out),
         }
     }
 
     /// The first decompressed bytes, as many as are needed to recognise a format; fewer if the stream is damaged.
-    pub(super) fn peek(self, packed: &[u8]) -> Vec<u8> {
+    pub(super) fn peek(self, packed: &[u8], budget: &WorkBudget) -> Vec<u8> {
         const ENOUGH: u64 = 0x10010;
         let mut start = Vec::new();
         match self {
             KernelCompression::Lz4 | KernelCompression::Lzo => {
                 // One block is enough, and 16 MiB of what is packed hold one.
                 let some = packed.get(..16 << 20).unwrap_or(packed);
-                let unpacked = self.unpack(some, ALWAYS_PLAUSIBLE, None);
+                let unpacked = self.unpack_up_to(some, ALWAYS_PLAUSIBLE, budget, None);
                 start.extend(unpacked.iter().flat_map(|bytes| bytes.iter().take(ENOUGH as usize)));
             }
             _ => {
                 // What was read before an error stays.
-                let _ = self.reader(packed).map(|reader| reader.take(ENOUGH).read_to_end(&mut start));
+                let rest = Cell::new(packed);
+                let reader = self.reader(&rest, budget);
+                let _ = reader.map(|reader| budget.meter(reader).take(ENOUGH).read_to_end(&mut start));
             }
         }
         start
     }
 
     /// A reader of the stream, for the kinds that have one.
-    fn reader<'p>(self, packed: &'p [u8]) -> io::Result<Box<dyn Read + 'p>> {
-        let lzma = |stream: Result<Stream, liblzma::stream::Error>| -> io::Result<Box<dyn Read + 'p>> {
-            Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream?)))
-        };
+    fn reader<'p>(self, rest: &'p Cell<&[u8]>, budget: &'p WorkBudget) -> io::Result<Box<dyn Read + 'p>> {
+        let packed = budget.attempt(rest);
         match self {
             KernelCompression::Gzip => Ok(Box::new(flate2::bufread::GzDecoder::new(packed))),
             KernelCompression::Bzip2 => Ok(Box::new(bzip2::bufread::BzDecoder::new(packed))),
-            KernelCompression::Xz => lzma(Stream::new_stream_decoder(DICTIONARY, 0)),
-            KernelCompression::Lzma => lzma(Stream::new_lzma_decoder(DICTIONARY)),
+            KernelCompression::Xz | KernelCompression::Lzma => {
+                let stream = match self {
+                    KernelCompression::Xz => Stream::new_stream_decoder(DICTIONARY, 0),
+                    _ => Stream::new_lzma_decoder(DICTIONARY),
+                };
+                Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream?)))
+            }
             KernelCompression::Zstd => Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?.single_frame())),
             KernelCompression::Lz4Frame => Ok(Box::new(lz4_flex::frame::FrameDecoder::new(packed))),
             KernelCompression::Lzo | KernelCompression::Lz4 => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    fn drain(self, packed: &[u8], limit: &SizeLimits, size: Option<u64>) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        limit.reserve(&mut out, size.unwrap_or(packed.len() as u64))?;
-        let reader = self.reader(packed).map_err(|e| self.damaged(&e))?;
-        // Reading one byte more detects a longer stream.
-        let most = size.unwrap_or(limit.most).saturating_add(1);
-        let read = reader.take(most).read_to_end(&mut out);
-        read.map_err(|e| self.damaged(&e))?;
-        limit.allows(out.len() as u64)?;
-        Ok(out)
+    /// Decompresses a stream of a kind that has a reader.
+    fn drain(
+        self,
+        packed: &[u8],
+        limit: &SizeLimits,
+        size: Option<u64>,
+        budget: &WorkBudget,
+    ) -> Result<ImageBytes<'static>> {
+        let rest = Cell::new(packed);
+        let reader = self.reader(&rest, budget).map_err(|e| self.failed(&e, budget))?;
+        let mut reader = budget.meter(reader);
+        let mut density = DensityLimit::default();
+        let mut read = |into: &mut [u8], before: usize| {
+            let unread = rest.get().len();
+            let new = reader.read(into).map_err(|e| self.failed(&e, budget))?;
+            match density.allows(unread - rest.get().len(), new) {
+                true => Ok(new),
+                false => Err(limit.implausible((before + new) as u64)),
+            }
+        };
+        let Some(size) = size else {
+            let mut out = Vec::new();
+            limit.reserve(&mut out, packed.len() as u64)?;
+            loop {
+                let before = out.len();
+                limit.reserve(&mut out, CHUNK as u64)?;
+                out.resize(before + CHUNK, 0);
+                let new = read(out.get_mut(before..).unwrap_or_default(), before)?;
+                out.truncate(before + new);
+                limit.allows(out.len() as u64)?;
+                if new == 0 {
+                    return Ok(out.into());
+                }
+            }
+        };
+        let mut out = limit.zeros(size)?;
+        let mut length = 0;
+        while let Some(space) = out.get_mut(length..).filter(|space| !space.is_empty()) {
+            let end = space.len().min(CHUNK);
+            match read(space.get_mut(..end).unwrap_or_default(), length)? {
+                0 => break,
+                new => length += new,
+            }
+        }
+        let has_more = length == out.len() && read(&mut [0], length)? > 0;
+        out.truncate(length);
+        match has_more {
+            true => Err(self.other_size("more", size)),
+            false => Ok(out),
+        }
     }
 
-    /// Decompresses directly into the result, since the size is known.
-    fn zstd(self, packed: &[u8], limit: &SizeLimits, size: u64) -> Result<ImageBytes<'static>> {
-        let damaged = |_| self.damaged(&io::ErrorKind::InvalidData.into());
-        let length = zstd::zstd_safe::find_frame_compressed_size(packed).map_err(damaged)?;
-        let frame = packed.get(..length).unwrap_or(packed);
-        let mut out = limit.zeros(size)?;
-        let mut decompressor = zstd::bulk::Decompressor::new().map_err(|e| self.damaged(&e))?;
-        let length = decompressor.decompress_to_buffer(frame, &mut out[..]).map_err(|e| self.damaged(&e))?;
-        out.truncate(length);
-        Ok(out)
+    fn other_size(self, word: &str, size: u64) -> Error {
+        let what = format!("its {} stream holds {word} bytes than the {size} that were announced", self.name());
+        Error::new(ErrorKind::Malformed, what)
+    }
+
+    /// In the file format of lzop.
+    fn lzo(self, packed: &[u8], limit: &SizeLimits, budget: &WorkBudget) -> Result<Vec<u8>> {
+        let mut density = DensityLimit::default();
+        lzo::unpack(packed, |size, block, unpacked| {
+            limit.allows(size)?;
+            match density.allows(block, unpacked) {
+                true => budget.spend((block + unpacked) as u64),
+                false => Err(limit.implausible(size)),
+            }
+        })
     }
 
     /// Blocks, each preceded by its compressed size in four bytes; the magic may be repeated between them
     /// (lib/decompress_unlz4.c).
-    fn lz4(self, packed: &[u8], limit: &SizeLimits, size: Option<u64>) -> Result<ImageBytes<'static>> {
+    fn lz4(
+        self,
+        packed: &[u8],
+        limit: &SizeLimits,
+        size: Option<u64>,
+        budget: &WorkBudget,
+    ) -> Result<ImageBytes<'static>> {
         let damaged = || self.damaged(&io::ErrorKind::InvalidData.into());
         let cut = || self.damaged(&io::ErrorKind::UnexpectedEof.into());
         let strict = size.is_some();
         let blocks = lz4_blocks(packed, strict, limit.most.div_ceil(LZ4_BLOCK as u64)).ok_or_else(cut)?;
+        let mut density = DensityLimit::default();
+        if !blocks.iter().all(|block| density.allows(block.len(), lz4_most(block))) {
+            return Err(limit.implausible(blocks.iter().map(|block| lz4_most(block) as u64).sum()));
+        }
         let space = blocks.len().saturating_mul(LZ4_BLOCK);
         let space = size.map_or(space, |size| usize::try_from(size).unwrap_or(space).min(space));
         let mut out = limit.zeros(space as u64)?;
@@ -220,7 +301,13 @@ impl KernelCompression {
         let next = || work.lock().ok().and_then(|mut work| work.next());
         let worker = || {
             while let Some((index, (block, place))) = next() {
-                let Ok(length) = lz4_flex::block::decompress_into(block, place) else { break };
+                if budget.check().is_err() {
+                    break;
+                }
+                let length = lz4_flex::block::decompress_into(block, place);
+                // A damaged block may have been decompressed up to its end.
+                let written = length.as_ref().map_or_else(|_| lz4_most(block), |length| *length);
+                let (Ok(()), Ok(length)) = (budget.spend((block.len() + written) as u64), length) else { break };
                 if let Ok(Some(slot)) = unpacked.lock().as_mut().map(|unpacked| unpacked.get_mut(index)) {
                     *slot = Some(length);
                 }
@@ -232,6 +319,7 @@ impl KernelCompression {
             (1..cores).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, worker)));
             worker();
         });
+        budget.check()?;
         let lengths = unpacked.into_inner().unwrap_or_default();
         // The last block is the first that is not full. The stream ends after it.
         let whole = lengths.iter().take_while(|length| **length == Some(LZ4_BLOCK)).count();
@@ -244,6 +332,11 @@ impl KernelCompression {
         out.truncate(whole * LZ4_BLOCK + last.flatten().unwrap_or_default());
         limit.allows(out.len() as u64)?;
         Ok(out)
+    }
+
+    /// Why a stream could not be read to its end.
+    fn failed(self, error: &io::Error, budget: &WorkBudget) -> Error {
+        budget.check().err().unwrap_or_else(|| self.damaged(error))
     }
 
     fn damaged(self, error: &io::Error) -> Error {
@@ -280,12 +373,16 @@ impl SizeLimits {
             let what = format!("unpacked ({name}), it exceeds the limit of {} bytes", self.max);
             return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit));
         }
-        if size > self.most {
-            let what =
-                format!("{size} bytes or more in a {name} stream of {}: no kernel shrinks like that", self.packed);
-            return Err(Error::new(ErrorKind::Malformed, what));
+        match size > self.most {
+            true => Err(self.implausible(size)),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    fn implausible(&self, size: u64) -> Error {
+        let (name, packed) = (self.packing.name(), self.packed);
+        let what = format!("{size} bytes or more in a {name} stream of {packed}: no kernel shrinks like that");
+        Error::new(ErrorKind::Malformed, what)
     }
 
     /// This many zero bytes, without touching them.
@@ -299,6 +396,29 @@ impl SizeLimits {
         let reserved = size.and_then(|size| out.try_reserve_exact(size).ok());
         reserved.ok_or_else(|| Error::new(ErrorKind::TooLarge, "unpacked, it is larger than the memory left"))
     }
+}
+
+/// How much a stream may still expand.
+struct DensityLimit(u64);
+
+impl Default for DensityLimit {
+    fn default() -> DensityLimit {
+        DensityLimit(LARGEST_RUN)
+    }
+}
+
+impl DensityLimit {
+    /// Is it plausible that the next `packed` bytes of the stream become `unpacked` bytes?
+    fn allows(&mut self, packed: usize, unpacked: usize) -> bool {
+        let left = self.0.saturating_add((packed as u64).saturating_mul(DENSITY)).checked_sub(unpacked as u64);
+        self.0 = left.unwrap_or_default().min(LARGEST_RUN);
+        left.is_some()
+    }
+}
+
+/// The most bytes that an lz4 block can become: a length grows by 255 with each byte.
+fn lz4_most(block: &[u8]) -> usize {
+    block.len().saturating_mul(255).min(LZ4_BLOCK)
 }
 
 /// The compressed blocks of an lz4 stream, at most `most`. `None` if a block is cut short: if the size is known (`strict`),

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::bundle::Bundle;
 use crate::kernel::collect::FileSink;
 use crate::kernel::facts::Facts;
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::FactSink;
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
@@ -34,15 +34,15 @@ const MOST: usize = 1 << 20;
 pub(in crate::kernel) struct Folder(pub(in crate::kernel) PathBuf);
 
 impl KernelSource for Folder {
-    fn add_facts(&self, sink: &mut FactSink, lookup: &Lookup) -> Result<()> {
-        sink.add(&Origin::File(self.0.clone()), facts(&self.0, lookup)?)
+    fn add_facts(&self, sink: &mut FactSink, question: &KernelQuestion<'_>) -> Result<()> {
+        sink.add(&Origin::File(self.0.clone()), facts(&self.0, question)?)
     }
 
-    fn add_files(&self, sink: &mut FileSink, lookup: &Lookup) -> Result<()> {
-        files(&self.0, sink, lookup)
+    fn add_files(&self, sink: &mut FileSink, question: &KernelQuestion<'_>) -> Result<()> {
+        files(&self.0, sink, question)
     }
 
-    fn each_module(&self, _: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+    fn each_module(&self, _: &KernelQuestion<'_>, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
         let trees = survey(&self.0)?.trees;
         place::must_be_one(&trees.iter().filter_map(|(group, _)| group.release()).collect())
             .map_err(|e| e.on(&self.0))?;
@@ -81,14 +81,14 @@ pub(in crate::kernel) fn each_module_of_tree(
 /// # Errors
 ///
 /// Those of [`Bundle::facts`], and [`ErrorKind::Io`] for what can't be read.
-pub(in crate::kernel) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> {
-    let mut bundle = Bundle::new(lookup.max_size);
+pub(in crate::kernel) fn facts(folder: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
+    let mut bundle = Bundle::new(&question.budget);
     let FolderContents { files, trees } = survey(folder)?;
     for (role, group, file) in files {
-        add_file(&mut bundle, role, group, &file, lookup)?;
+        add_file(&mut bundle, role, group, &file, question)?;
     }
     for (group, folder) in trees {
-        let mut facts = tree(&folder, lookup);
+        let mut facts = tree(&folder, question);
         if let Some(release) = release_of(&folder) {
             facts.learn_release_of_folder(&release);
         }
@@ -105,16 +105,16 @@ pub(in crate::kernel) fn facts(folder: &Path, lookup: &Lookup) -> Result<Facts> 
 /// # Errors
 ///
 /// Those of [`survey`], and [`ErrorKind::Io`] for what is wanted and can't be read.
-pub(in crate::kernel) fn files(folder: &Path, found: &mut FileSink, lookup: &Lookup) -> Result<()> {
+pub(in crate::kernel) fn files(folder: &Path, found: &mut FileSink, question: &KernelQuestion<'_>) -> Result<()> {
     let FolderContents { files, trees } = survey(folder)?;
     for (role, group, file) in files.into_iter().filter(|(role, _, file)| *role == FileRole::Image && is_there(file)) {
         let path = file.display().to_string();
         if found.wants(&BundlePath { role, group: group.clone(), below: &path }) {
-            found.add(role, &group, &path, read(&file, lookup.max_size)?);
+            found.add(role, &group, &path, read(&file, question)?);
         }
     }
     for (group, folder) in trees {
-        tree_modules(&folder, &group, found, lookup)?;
+        tree_modules(&folder, &group, found, question)?;
     }
     Ok(())
 }
@@ -128,7 +128,7 @@ pub(in crate::kernel) fn tree_modules(
     folder: &Path,
     group: &KernelGroup,
     found: &mut FileSink,
-    lookup: &Lookup,
+    question: &KernelQuestion<'_>,
 ) -> Result<()> {
     let preference = DepmodOrder::of_tree(folder);
     let mut best: BTreeMap<String, (DepmodRank, PathBuf)> = BTreeMap::new();
@@ -143,7 +143,7 @@ pub(in crate::kernel) fn tree_modules(
         }
     }
     for (_, file) in best.into_values() {
-        found.add(FileRole::Module, group, &file.display().to_string(), read(&file, lookup.max_size)?);
+        found.add(FileRole::Module, group, &file.display().to_string(), read(&file, question)?);
     }
     Ok(())
 }
@@ -290,13 +290,19 @@ fn is_there(file: &Path) -> bool {
 }
 
 /// Adds a file, if it exists.
-fn add_file(bundle: &mut Bundle, role: FileRole, group: KernelGroup, file: &Path, lookup: &Lookup) -> Result<()> {
+fn add_file(
+    bundle: &mut Bundle,
+    role: FileRole,
+    group: KernelGroup,
+    file: &Path,
+    question: &KernelQuestion<'_>,
+) -> Result<()> {
     if !is_there(file) {
         return Ok(());
     }
     let source = Origin::File(file.to_owned());
     if role == FileRole::Image {
-        match cached::image(&source, file, lookup) {
+        match cached::image(&source, file, question) {
             Ok(facts) => bundle.add_image(group, facts),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             // On some systems only root can read the image; the files next to it yield many facts without it.
@@ -308,11 +314,12 @@ fn add_file(bundle: &mut Bundle, role: FileRole, group: KernelGroup, file: &Path
         }
         return Ok(());
     }
-    bundle.add(role, group, &source, read(file, lookup.max_size)?).map_err(|e| e.on(file))
+    bundle.add(role, group, &source, read(file, question)?).map_err(|e| e.on(file))
 }
 
-/// All bytes of a small file.
-pub(in crate::kernel) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
+/// All bytes of a small file, which the question is then about too.
+pub(in crate::kernel) fn read(path: &Path, question: &KernelQuestion<'_>) -> Result<Vec<u8>> {
+    let max_size = question.max_size();
     let file = std::fs::File::open(path).map_err(|e| Error::io("opening", e).on(path))?;
     let mut bytes = Vec::new();
     file.take(max_size.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
@@ -321,7 +328,10 @@ pub(in crate::kernel) fn read(path: &Path, max_size: u64) -> Result<Vec<u8>> {
             let what = format!("it exceeds the limit of {max_size} bytes");
             Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path))
         }
-        false => Ok(bytes),
+        false => {
+            question.budget.admit(bytes.len());
+            Ok(bytes)
+        }
     }
 }
 
@@ -337,17 +347,17 @@ fn must_be_one_tree(folder: &Path) -> Result<()> {
 }
 
 /// The facts of a module tree; none without any module or list of built-in modules.
-pub(in crate::kernel) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
+pub(in crate::kernel) fn tree(folder: &Path, question: &KernelQuestion<'_>) -> Facts {
     let files = tree_files(folder);
     if files.is_empty() {
         return Facts::default();
     }
     let keys: Vec<PathBuf> = files.iter().cloned().chain(preference::configuration_files(folder)).collect();
-    cached::tree(folder, &keys, lookup, |name| {
+    cached::tree(folder, &keys, question, |name| {
         let index = |name: &str| {
             let file = folder.join(name);
             let is_file = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
-            is_file.then(|| read(&file, lookup.max_size).ok()).flatten()
+            is_file.then(|| read(&file, question).ok()).flatten()
         };
         let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
         let lists = gather::ModuleLists {
@@ -357,7 +367,7 @@ pub(in crate::kernel) fn tree(folder: &Path, lookup: &Lookup) -> Facts {
         };
         let is_module = |file: &&PathBuf| file.to_str().is_some_and(is_module_name);
         let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
-        gather::gather(folder, &modules, lookup.max_size).facts(name, lists, &DepmodOrder::of_tree(folder))
+        gather::gather(folder, &modules, &question.budget).facts(name, lists, &DepmodOrder::of_tree(folder))
     })
 }
 

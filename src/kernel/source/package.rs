@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Condvar, Mutex};
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::architecture::Architecture;
 use crate::kernel::bundle::Bundle;
@@ -39,7 +40,7 @@ use crate::kernel::cached;
 use crate::kernel::collect::FileSink;
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::gather::GatheredModules;
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::FactSink;
 use crate::kernel::origin::Origin;
 use crate::kernel::place::{BundlePath, FileRole, KernelGroup};
@@ -64,22 +65,22 @@ impl KernelSource for Package {
     /// # Errors
     ///
     /// [`ErrorKind::Malformed`] if it is not a package, damaged, or has an unsafe path, [`ErrorKind::Truncated`] if it is cut
-    /// short, [`ErrorKind::TooLarge`] beyond the limit for a member, those of [`Bundle::facts`] and [`FactSink::add`].
-    fn add_facts(&self, facts: &mut FactSink, lookup: &Lookup) -> Result<()> {
+    /// short, [`ErrorKind::TooLarge`] beyond the limit for a member, [`ErrorKind::TooMuchWork`] beyond the budget, those of [`Bundle::facts`] and [`FactSink::add`].
+    fn add_facts(&self, facts: &mut FactSink, question: &KernelQuestion<'_>) -> Result<()> {
         let origin = Origin::File(self.path.clone());
-        let read = |origin: &Origin| read(origin, &self.bytes, lookup.max_size);
-        facts.add(&origin, cached::package(&origin, &self.bytes, lookup, read).map_err(|e| e.on(&self.path))?)
+        let read = |origin: &Origin| read(origin, &self.bytes, &question.budget);
+        facts.add(&origin, cached::package(&origin, &self.bytes, question, read).map_err(|e| e.on(&self.path))?)
     }
 
     /// Reads the whole package, since an unsafe or damaged member may come last.
-    fn add_files(&self, files: &mut FileSink, lookup: &Lookup) -> Result<()> {
+    fn add_files(&self, files: &mut FileSink, question: &KernelQuestion<'_>) -> Result<()> {
         let read = |wanted: &BTreeSet<String>| {
             // Both closures of the walk change the sink, but never at the same time.
             let sink = RefCell::new(FileSink::new(wanted));
             let is_wanted = |place: &BundlePath<'_>| sink.borrow_mut().wants(place);
             archive::walk(
                 &self.bytes,
-                lookup.max_size,
+                &question.budget,
                 is_wanted,
                 |PackagedFile { role, group, path, bytes, .. }| {
                     sink.borrow_mut().add(role, &group, &path, bytes);
@@ -88,16 +89,20 @@ impl KernelSource for Package {
             )?;
             Ok(sink.into_inner())
         };
-        let theirs = cached::files(&self.bytes, files.wanted(), lookup, read).map_err(|e| e.on(&self.path))?;
+        let theirs = cached::files(&self.bytes, files.wanted(), question, read).map_err(|e| e.on(&self.path))?;
         files.join(theirs, &self.path);
         Ok(())
     }
 
-    fn each_module(&self, lookup: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+    fn each_module(
+        &self,
+        question: &KernelQuestion<'_>,
+        each: &mut dyn FnMut(StoredModule) -> Result<()>,
+    ) -> Result<()> {
         let is_module = |place: &BundlePath<'_>| place.role == FileRole::Module;
         archive::walk(
             &self.bytes,
-            lookup.max_size,
+            &question.budget,
             is_module,
             |PackagedFile { group, path, below, bytes, modified, .. }| {
                 each(StoredModule {
@@ -127,17 +132,22 @@ pub fn is_package(path: &Path) -> bool {
 }
 
 /// Passes each module of a package to `each`, in the order of the package: its path in the package, and the bytes of its
-/// file.
+/// file. The package is added to the budget.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] for a package without any module; those of reading a package (not a package, damaged, cut
-/// short, an unsafe path, a member beyond `max_size`); the first error of `each`, which ends the walk.
-pub fn each_module(path: &Path, max_size: u64, mut each: impl FnMut(String, Vec<u8>) -> Result<()>) -> Result<()> {
+/// short, an unsafe path, a member beyond the size limit, more work than the budget allows); the first error of `each`, which ends the walk.
+pub fn each_module(
+    path: &Path,
+    budget: &WorkBudget,
+    mut each: impl FnMut(String, Vec<u8>) -> Result<()>,
+) -> Result<()> {
     let contents = module::file::read(path)?;
+    budget.admit(contents.bytes().len());
     let mut has_any = false;
     let is_module = |place: &BundlePath<'_>| place.role == FileRole::Module;
-    archive::walk(contents.bytes(), max_size, is_module, |member| {
+    archive::walk(contents.bytes(), budget, is_module, |member| {
         has_any = true;
         each(member.path, member.bytes)
     })
@@ -149,17 +159,17 @@ pub fn each_module(path: &Path, max_size: u64, mut each: impl FnMut(String, Vec<
 }
 
 /// The facts in a package.
-fn read(origin: &Origin, bytes: &[u8], max_size: u64) -> Result<Facts> {
+fn read(origin: &Origin, bytes: &[u8], budget: &WorkBudget) -> Result<Facts> {
     let pending = PendingBytes::default();
     let (sender, receiver) = sync_channel(1 << 10);
     let receiver = Mutex::new(receiver);
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
     let (walked, bundles) = std::thread::scope(|scope| {
-        let work = || work(origin, &receiver, &pending, max_size);
+        let work = || work(origin, &receiver, &pending, budget);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let walked = archive::walk(
             bytes,
-            max_size,
+            budget,
             |_| true,
             |member| {
                 pending.wait_for(member.bytes.len() as u64);
@@ -173,12 +183,12 @@ fn read(origin: &Origin, bytes: &[u8], max_size: u64) -> Result<Facts> {
         (walked, bundles)
     });
     walked?;
-    let mut all = Bundle::new(max_size);
+    let mut all = Bundle::new(budget);
     for bundle in bundles {
         all.join(bundle?);
     }
     let mut facts = all.facts()?;
-    facts.architecture = match (facts.architecture.take(), architecture(origin, bytes)) {
+    facts.architecture = match (facts.architecture.take(), architecture(origin, bytes, budget)) {
         (Some(known), Some(named)) => match known.value.and(named.value) {
             Some(value) => Some(Fact { value, source: known.source.and(named.source) }),
             None => Some(known),
@@ -189,20 +199,20 @@ fn read(origin: &Origin, bytes: &[u8], max_size: u64) -> Result<Facts> {
 }
 
 /// The architecture that the description of a package names, if it names a known one.
-fn architecture(package: &Origin, bytes: &[u8]) -> Option<Fact<Architecture>> {
-    let name = archive::architecture_name(bytes)?;
+fn architecture(package: &Origin, bytes: &[u8], budget: &WorkBudget) -> Option<Fact<Architecture>> {
+    let name = archive::architecture_name(bytes, budget)?;
     let value = Architecture::of_package(&name)?;
     Some(Fact { value, source: Origin::PackageArchitecture { name, package: Box::new(package.clone()) } })
 }
 
 /// Reads files until no more come.
-fn work(
+fn work<'b>(
     package: &Origin,
     receiver: &Mutex<Receiver<PackagedFile>>,
     pending: &PendingBytes,
-    max_size: u64,
-) -> Result<Bundle> {
-    let mut bundle = Bundle::new(max_size);
+    budget: &'b WorkBudget,
+) -> Result<Bundle<'b>> {
+    let mut bundle = Bundle::new(budget);
     let mut modules: Vec<(KernelGroup, GatheredModules)> = Vec::new();
     let mut failed = None;
     loop {
@@ -218,7 +228,7 @@ fn work(
                     gathered
                 }
             };
-            gathered.add(Path::new(&below), &bytes, max_size);
+            gathered.add(Path::new(&below), &bytes, budget);
         } else {
             let origin = Origin::Packaged { path: path.clone(), package: Box::new(package.clone()) };
             if let Err(error) = bundle.add(role, group, &origin, bytes) {

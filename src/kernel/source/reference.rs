@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::architecture::Machine;
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::imports::{Imports, ModuleImports};
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::FactSink;
 use crate::kernel::origin::Origin;
 use crate::kernel::source::KernelSource;
@@ -17,12 +17,16 @@ use crate::module;
 pub(in crate::kernel) struct ReferenceModule(pub(in crate::kernel) PathBuf);
 
 impl KernelSource for ReferenceModule {
-    fn add_facts(&self, facts: &mut FactSink, lookup: &Lookup) -> Result<()> {
-        facts.add(&Origin::File(self.0.clone()), read(&self.0, lookup.max_size)?)
+    fn add_facts(&self, facts: &mut FactSink, question: &KernelQuestion<'_>) -> Result<()> {
+        facts.add(&Origin::File(self.0.clone()), read(&self.0, question.max_size())?)
     }
 
-    fn each_module(&self, lookup: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
-        let facts = read(&self.0, lookup.max_size)?;
+    fn each_module(
+        &self,
+        question: &KernelQuestion<'_>,
+        each: &mut dyn FnMut(StoredModule) -> Result<()>,
+    ) -> Result<()> {
+        let facts = read(&self.0, question.max_size())?;
         each(StoredModule {
             release: facts.release.map(|release| release.value),
             below: self.0.file_name().unwrap_or_default().to_string_lossy().into_owned(),

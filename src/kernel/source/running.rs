@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::collect::FileSink;
 use crate::kernel::facts::{Fact, Facts, Policy};
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::{FactSink, merge};
 use crate::kernel::origin::Origin;
 use crate::kernel::place::{FileRole, KernelGroup};
@@ -35,15 +35,15 @@ impl<'r> RunningSystem<'r> {
 }
 
 impl KernelSource for RunningSystem<'_> {
-    fn add_facts(&self, sink: &mut FactSink, lookup: &Lookup) -> Result<()> {
-        sink.add(&Origin::RunningSystem, facts(self.root, lookup)?)
+    fn add_facts(&self, sink: &mut FactSink, question: &KernelQuestion<'_>) -> Result<()> {
+        sink.add(&Origin::RunningSystem, facts(self.root, question)?)
     }
 
-    fn add_files(&self, sink: &mut FileSink, lookup: &Lookup) -> Result<()> {
-        files(self.root, sink, lookup)
+    fn add_files(&self, sink: &mut FileSink, question: &KernelQuestion<'_>) -> Result<()> {
+        files(self.root, sink, question)
     }
 
-    fn each_module(&self, _: &Lookup, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
+    fn each_module(&self, _: &KernelQuestion<'_>, each: &mut dyn FnMut(StoredModule) -> Result<()>) -> Result<()> {
         let release = release(self.root);
         let group = KernelGroup::Release(release.clone());
         let mut trees = trees(self.root, &release).take(1);
@@ -57,7 +57,7 @@ impl KernelSource for RunningSystem<'_> {
 ///
 /// [`ErrorKind::NotFound`] if no source has its version magic, [`ErrorKind::Malformed`] if the version magic found is another
 /// kernel's.
-pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
+pub(in crate::kernel) fn facts(root: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
     let release = release(root);
     let fact = |value: Option<String>, path: &str| value.map(|value| Fact { value, source: proc(path) });
     let own = Facts {
@@ -69,18 +69,21 @@ pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
         ..Facts::default()
     };
     let packed = bytes(root, "proc/config.gz");
-    let unpacked = packed.and_then(|bytes| Some(packed::unpack(&bytes, lookup.max_size).ok()?.into_owned()));
+    let unpacked = packed.and_then(|bytes| {
+        question.budget.admit(bytes.len());
+        Some(packed::unpack(&bytes, &question.budget).ok()?.into_owned())
+    });
     let own_config = unpacked.map(|text| config::facts(&String::from_utf8_lossy(&text), &proc("proc/config.gz")));
     let mut facts = merge(own, own_config.unwrap_or_default());
     for image in images(root, &release) {
-        facts = with_image(facts, &image, lookup);
+        facts = with_image(facts, &image, question);
     }
     let mut is_of_image = facts.vermagic.is_some();
     for tree in trees(root, &release) {
         if facts.tree.is_none() {
-            facts = with_image(facts, &tree.join("vmlinuz"), lookup);
+            facts = with_image(facts, &tree.join("vmlinuz"), question);
             is_of_image |= facts.vermagic.is_some();
-            facts = merge(facts, folder::tree(&tree, lookup));
+            facts = merge(facts, folder::tree(&tree, question));
         }
     }
     if !facts.exports.as_ref().is_some_and(|exports| exports.value.complete) {
@@ -90,8 +93,8 @@ pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
         }
         for file in folder::symvers(root, &release, trees(root, &release).take(1)) {
             // A file that is too large or gone by now is skipped.
-            let Ok(bytes) = folder::read(&file, lookup.max_size) else { continue };
-            facts = merge(facts, symvers::read(&bytes, &Origin::File(file), lookup.max_size));
+            let Ok(bytes) = folder::read(&file, question) else { continue };
+            facts = merge(facts, symvers::read(&bytes, &Origin::File(file), &question.budget));
         }
     }
     let path = format!("boot/config-{release}");
@@ -121,23 +124,23 @@ pub(in crate::kernel) fn facts(root: &Path, lookup: &Lookup) -> Result<Facts> {
 /// # Errors
 ///
 /// [`ErrorKind::Io`] for a file that exists and cannot be read.
-pub(in crate::kernel) fn files(root: &Path, found: &mut FileSink, lookup: &Lookup) -> Result<()> {
+pub(in crate::kernel) fn files(root: &Path, found: &mut FileSink, question: &KernelQuestion<'_>) -> Result<()> {
     let release = release(root);
     let banner = text(root, "proc/version");
     let group = KernelGroup::Release(release.clone());
     let trees: Vec<PathBuf> = trees(root, &release).collect();
     for image in images(root, &release).into_iter().chain(trees.iter().map(|tree| tree.join("vmlinuz"))) {
         let path = image.display().to_string();
-        match cached::image(&Origin::File(image.clone()), &image, lookup) {
+        match cached::image(&Origin::File(image.clone()), &image, question) {
             Ok(theirs) if is_running(banner.as_deref(), &theirs) => {
-                found.add(FileRole::Image, &group, &path, folder::read(&image, lookup.max_size)?);
+                found.add(FileRole::Image, &group, &path, folder::read(&image, question)?);
             }
             // On some systems only root can read the image.
             Err(error) if error.is_errno(rustix::io::Errno::ACCESS) => return Err(error.on(image)),
             Ok(_) | Err(_) => {}
         }
     }
-    trees.iter().take(1).try_for_each(|tree| folder::tree_modules(tree, &group, found, lookup))
+    trees.iter().take(1).try_for_each(|tree| folder::tree_modules(tree, &group, found, question))
 }
 
 /// The origin of a file of the running system.
@@ -165,8 +168,8 @@ fn trees(root: &Path, release: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Adds the facts of an image, if it exists, can be read, and is the running one.
-fn with_image(facts: Facts, image: &Path, lookup: &Lookup) -> Facts {
-    match cached::image(&Origin::File(image.to_owned()), image, lookup) {
+fn with_image(facts: Facts, image: &Path, question: &KernelQuestion<'_>) -> Facts {
+    match cached::image(&Origin::File(image.to_owned()), image, question) {
         Ok(theirs) if is_running(facts.banner.as_ref().map(|banner| banner.value.as_str()), &theirs) => {
             merge(facts, theirs)
         }
@@ -217,8 +220,14 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::budget::WorkBudget;
+    use crate::kernel::lookup::Lookup;
 
     const LOOKUP: Lookup = Lookup { max_size: 1 << 20, cache: None };
+
+    fn facts(root: &Path) -> Result<Facts> {
+        super::facts(root, &KernelQuestion::new(&LOOKUP))
+    }
 
     /// A root folder of a machine that runs the kernel of a fixture.
     fn machine(release: &str) -> tempfile::TempDir {
@@ -243,7 +252,7 @@ mod tests {
     #[test]
     fn facts_come_from_the_running_system_and_its_modules() {
         let root = machine("6.1.0-47-amd64");
-        let facts = facts(root.path(), &LOOKUP).unwrap();
+        let facts = facts(root.path()).unwrap();
         assert_eq!(facts.vermagic.unwrap().value.as_bytes(), b"6.1.0-47-amd64 SMP preempt mod_unload modversions ");
         assert_eq!(facts.banner.unwrap().value, "Linux version 6.1.0-47-amd64 (me)");
         assert_eq!(facts.tree.unwrap().value.modules.len(), 1);
@@ -260,14 +269,14 @@ mod tests {
         let text = b"0x00000001\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n";
         let packed = zstd::encode_all(text.as_slice(), 3).unwrap();
         fs::write(root.path().join("lib/modules/6.1.0-47-amd64/symvers.zst"), packed).unwrap();
-        let exports = facts(root.path(), &LOOKUP).unwrap().exports.unwrap().value;
+        let exports = facts(root.path()).unwrap().exports.unwrap().value;
         assert!(exports.complete && exports.symbols["kfree"].crc == Some(1));
     }
 
     #[test]
     fn modules_of_another_kernel_are_an_error() {
         let root = machine("6.1.0-48-amd64");
-        let error = facts(root.path(), &LOOKUP).unwrap_err();
+        let error = facts(root.path()).unwrap_err();
         assert!(error.to_string().contains("says 6.1.0-47-amd64, but the running kernel is 6.1.0-48-amd64"), "{error}");
     }
 
@@ -277,10 +286,14 @@ mod tests {
         let mut image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64").to_vec();
         let at = memchr::memmem::find(&image, b"6.1.0-1-kmodlab SMP").unwrap();
         image[at..at + 15].copy_from_slice(b"vendor-constant");
-        let banner = crate::kernel::image::facts(&Origin::default(), &image, 1 << 20).unwrap().banner.unwrap().value;
+        let banner = crate::kernel::image::facts(&Origin::default(), &image, &WorkBudget::new(1 << 20))
+            .unwrap()
+            .banner
+            .unwrap()
+            .value;
         fs::write(root.path().join("proc/version"), banner).unwrap();
         fs::write(root.path().join("boot/vmlinuz-6.1.0-1-kmodlab"), image).unwrap();
-        let vermagic = facts(root.path(), &LOOKUP).unwrap().vermagic.unwrap().value;
+        let vermagic = facts(root.path()).unwrap().vermagic.unwrap().value;
         assert_eq!(vermagic.as_bytes(), b"vendor-constant SMP preempt mod_unload modversions ");
     }
 
@@ -289,7 +302,7 @@ mod tests {
         let root = machine("6.1.0-47-amd64");
         fs::remove_dir_all(root.path().join("lib")).unwrap();
         fs::write(root.path().join("boot/config-6.1.0-47-amd64"), "CONFIG_SMP=y\n").unwrap();
-        let facts = facts(root.path(), &LOOKUP).unwrap();
+        let facts = facts(root.path()).unwrap();
         assert!(facts.vermagic.is_none() && facts.banner.is_some() && facts.policy.is_some());
     }
 
@@ -298,7 +311,7 @@ mod tests {
         let root = machine("6.1.0-47-amd64");
         let image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64");
         fs::write(root.path().join("boot/vmlinuz-6.1.0-47-amd64"), image).unwrap();
-        let facts = facts(root.path(), &LOOKUP).unwrap();
+        let facts = facts(root.path()).unwrap();
         assert!(!facts.exports.is_some_and(|exports| exports.value.complete));
     }
 
@@ -307,15 +320,20 @@ mod tests {
         let root = machine("6.1.0-1-kmodlab");
         let files = || {
             let mut found = FileSink::new(&["hello_4".to_owned()].into());
-            files(root.path(), &mut found, &LOOKUP).unwrap();
-            found.files(LOOKUP.max_size).unwrap()
+            let question = KernelQuestion::new(&LOOKUP);
+            files(root.path(), &mut found, &question).unwrap();
+            found.files(&question.budget).unwrap()
         };
         assert!(files().image.is_none() && files().modules.contains_key("hello_4"));
         let image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64");
         fs::write(root.path().join("boot/vmlinuz-6.1.0-1-kmodlab"), image).unwrap();
         // An update has put another of the same release in its place.
         assert!(files().image.is_none());
-        let banner = crate::kernel::image::facts(&Origin::default(), image, 1 << 20).unwrap().banner.unwrap().value;
+        let banner = crate::kernel::image::facts(&Origin::default(), image, &WorkBudget::new(1 << 20))
+            .unwrap()
+            .banner
+            .unwrap()
+            .value;
         fs::write(root.path().join("proc/version"), banner).unwrap();
         assert_eq!(files().image.unwrap().1, image);
     }
@@ -324,6 +342,6 @@ mod tests {
     fn without_modules_and_image_there_is_no_version_magic() {
         let root = machine("6.1.0-47-amd64");
         fs::remove_dir_all(root.path().join("lib")).unwrap();
-        assert_eq!(facts(root.path(), &LOOKUP).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(facts(root.path()).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::budget::WorkBudget;
 use crate::error::{ErrorKind, Result};
 use crate::kernel::facts::Facts;
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::FactSink;
 use crate::kernel::origin::Origin;
 use crate::kernel::source::KernelSource;
@@ -23,11 +24,11 @@ impl TextFile {
     /// # Errors
     ///
     /// Those of [`packed::unpack`], except for a compressed ELF file, which is no text.
-    pub(in crate::kernel) fn open(path: &Path, bytes: &[u8], max_size: u64) -> Result<Option<TextFile>> {
+    pub(in crate::kernel) fn open(path: &Path, bytes: &[u8], budget: &WorkBudget) -> Result<Option<TextFile>> {
         if bytes.starts_with(b"\x7fELF") {
             return Ok(None);
         }
-        let bytes = match packed::unpack(bytes, max_size) {
+        let bytes = match packed::unpack(bytes, budget) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.on(path)),
@@ -44,7 +45,7 @@ impl TextFile {
 }
 
 impl KernelSource for TextFile {
-    fn add_facts(&self, facts: &mut FactSink, _: &Lookup) -> Result<()> {
+    fn add_facts(&self, facts: &mut FactSink, _: &KernelQuestion<'_>) -> Result<()> {
         let origin = Origin::File(self.path.clone());
         facts.add(&origin, (self.parse)(&self.text, &origin))
     }

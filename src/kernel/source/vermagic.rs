@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::facts::{Fact, Facts};
-use crate::kernel::lookup::Lookup;
+use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::FactSink;
 use crate::kernel::origin::Origin;
 use crate::kernel::source::KernelSource;
@@ -12,7 +12,7 @@ use crate::vermagic::Vermagic;
 pub(in crate::kernel) struct GivenVermagic<'n>(pub(in crate::kernel) &'n Vermagic);
 
 impl KernelSource for GivenVermagic<'_> {
-    fn add_facts(&self, facts: &mut FactSink, _: &Lookup) -> Result<()> {
+    fn add_facts(&self, facts: &mut FactSink, _: &KernelQuestion<'_>) -> Result<()> {
         let vermagic = Fact { value: self.0.clone(), source: Origin::Given };
         facts.add(&Origin::Given, Facts { vermagic: Some(vermagic), ..Facts::default() })
     }

@@ -22,10 +22,11 @@ use source::Sources;
 
 /// The layers from the bottom up. `door` contains the macros of the feature `internals`, `lib` is the crate's root, which lists
 /// the public names, and `main` is the program.
-const LAYERS: [&str; 33] = [
+const LAYERS: [&str; 34] = [
     "door",
     "escape",
     "error",
+    "budget",
     "text",
     "edit",
     "wildcard",

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use kmodlab::budget::WorkBudget;
 use kmodlab::kernel::package;
 use kmodlab::kernel::{self, Export, Exports, Kernel, Lookup};
 use kmodlab::module::Module;
@@ -132,7 +133,7 @@ impl Packages {
                 each(&bytes, &module);
                 Ok(())
             };
-            package::each_module(package, DEFAULT_MAX_SIZE, each).unwrap();
+            package::each_module(package, &WorkBudget::new(DEFAULT_MAX_SIZE), each).unwrap();
         }
         imports
     }

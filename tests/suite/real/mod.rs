@@ -5,6 +5,7 @@
 //! before. `tests/run` runs them. If a package or a tool is missing they fail.
 
 mod against;
+mod costs;
 mod exporters;
 mod exports;
 mod fetching;

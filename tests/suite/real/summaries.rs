@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use kmodlab::budget::WorkBudget;
 use kmodlab::kernel::package;
 use kmodlab::module;
 use kmodlab::module::container::DEFAULT_MAX_SIZE;
@@ -41,7 +42,7 @@ fn a_package_yields_each_module_that_dpkg_unpacks() {
     let place = tempfile::tempdir().unwrap();
     let mut unpacked = unpacked("amd64-6.1-cloud", &["linux-image"], place.path());
     let mut seen = Vec::new();
-    package::each_module(Path::new(&name), DEFAULT_MAX_SIZE, |path, bytes| {
+    package::each_module(Path::new(&name), &WorkBudget::new(DEFAULT_MAX_SIZE), |path, bytes| {
         let path = place.path().join(path);
         assert!(std::fs::read(&path).unwrap() == bytes, "{}", path.display());
         seen.push(path);

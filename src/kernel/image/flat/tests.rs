@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::budget::WorkBudget;
 use crate::kernel::image::{container, facts};
 
 /// The kernel in a fixture, unpacked, with its machine.
 fn opened(name: &str) -> (Vec<u8>, Option<Machine>) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kernels").join(name);
     let bytes = std::fs::read(file).unwrap();
-    let opened = container::open(&bytes, 1 << 20).unwrap();
+    let opened = container::open(&bytes, &WorkBudget::new(1 << 20)).unwrap();
     (opened.bytes.to_vec(), opened.machine)
 }
 
@@ -93,7 +94,7 @@ fn a_table_of_pairs_that_is_not_whole_gives_no_exports() {
 #[test]
 fn the_source_names_the_table() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kernels/Image-arm64-6.1");
-    let facts = facts(&"Image".into(), &std::fs::read(file).unwrap(), 1 << 20).unwrap();
+    let facts = facts(&"Image".into(), &std::fs::read(file).unwrap(), &WorkBudget::new(1 << 20)).unwrap();
     assert_eq!(facts.exports.unwrap().source.to_string(), "Image (its __ksymtab)");
 }
 

@@ -3,12 +3,13 @@
 //! Names and sizes come from a file that may be hostile: paths are checked, and the sizes of files, paths, and of the whole
 //! are limited before anything is allocated.
 
-use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{self, Read};
 
 use object::read::archive::ArchiveFile;
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::place::{self, BundlePath};
 use crate::kernel::source::package::member::PackagedFile;
@@ -36,53 +37,57 @@ const LARGEST_DESCRIPTION: u64 = 1 << 16;
 /// # Errors
 ///
 /// [`ErrorKind::Malformed`] if it is not a package, damaged, or has an unsafe path, [`ErrorKind::Truncated`] if it is cut
-/// short, [`ErrorKind::TooLarge`] for a file beyond `max_size`; the first error of `each`.
+/// short, [`ErrorKind::TooLarge`] for a file beyond the size limit, [`ErrorKind::TooMuchWork`] beyond the budget; the first error
+/// of `each`.
 pub(super) fn walk(
     bytes: &[u8],
-    max_size: u64,
+    budget: &WorkBudget,
     is_wanted: impl Fn(&BundlePath<'_>) -> bool,
     each: impl FnMut(PackagedFile) -> Result<()>,
 ) -> Result<()> {
-    PackageArchive::open(bytes)?.walk(max_size, is_wanted, each)
+    let plausible = plausible_size(bytes);
+    let opened = |packed, is_joined, is_wanted, each| {
+        let packed = Cell::new(packed);
+        let mut archive = PackageArchive::open(&packed, plausible, budget)?;
+        archive.tar.set_ignore_zeros(is_joined);
+        archive.walk(is_wanted, each)
+    };
+    if stream::is_ar(bytes) {
+        return opened(ar_member(bytes, "data.tar")?, false, is_wanted, each);
+    }
+    match opkg_data(bytes, plausible, budget)? {
+        Some(data) => opened(&data, false, is_wanted, each),
+        // The signature and the description of an Alpine package are archives of their own, with an end each.
+        None => opened(bytes, true, is_wanted, each),
+    }
 }
 
 /// The tar archive with the files of a package.
 struct PackageArchive<'p> {
     tar: tar::Archive<Box<dyn Read + 'p>>,
     /// How many bytes it may have when it is decompressed.
-    budget: u64,
+    plausible: u64,
+    budget: &'p WorkBudget,
 }
 
-fn budget(bytes: &[u8]) -> u64 {
+/// How many bytes a package may have when it is decompressed.
+fn plausible_size(bytes: &[u8]) -> u64 {
     (bytes.len() as u64).saturating_mul(RATIO).max(ALWAYS_PLAUSIBLE)
 }
 
 impl<'p> PackageArchive<'p> {
-    fn open(bytes: &'p [u8]) -> Result<PackageArchive<'p>> {
-        let budget = budget(bytes);
-        if stream::is_ar(bytes) {
-            return PackageArchive::of(Cow::Borrowed(ar_member(bytes, "data.tar")?), budget);
-        }
-        match opkg_data(bytes, budget)? {
-            Some(data) => PackageArchive::of(Cow::Owned(data), budget),
-            None => {
-                // The signature and the description of an Alpine package are archives of their own, with an end each.
-                let mut archive = PackageArchive::of(Cow::Borrowed(bytes), budget)?;
-                archive.tar.set_ignore_zeros(true);
-                Ok(archive)
-            }
-        }
-    }
-
-    fn of(packed: Cow<'p, [u8]>, budget: u64) -> Result<PackageArchive<'p>> {
-        let limited: Box<dyn Read + 'p> = Box::new(SizeLimited { inner: stream::open(packed)?, left: budget });
-        Ok(PackageArchive { tar: tar::Archive::new(limited), budget })
+    fn open(packed: &'p Cell<&[u8]>, plausible: u64, budget: &'p WorkBudget) -> Result<PackageArchive<'p>> {
+        let limited: Box<dyn Read + 'p> =
+            Box::new(SizeLimited { inner: stream::open(packed, budget)?, left: plausible });
+        Ok(PackageArchive { tar: tar::Archive::new(limited), plausible, budget })
     }
 }
 
 /// `data.tar.*` in a package of opkg; `None` for any other archive. All of it is read, so that a package that is cut short is noticed.
-fn opkg_data(bytes: &[u8], budget: u64) -> Result<Option<Vec<u8>>> {
-    let mut archive = PackageArchive::of(Cow::Borrowed(bytes), budget)?;
+fn opkg_data(bytes: &[u8], plausible: u64, budget: &WorkBudget) -> Result<Option<Vec<u8>>> {
+    let damaged = |error| damaged(error, budget);
+    let packed = Cell::new(bytes);
+    let mut archive = PackageArchive::open(&packed, plausible, budget)?;
     archive.tar.set_ignore_zeros(true);
     let mut found = None;
     for (number, entry) in archive.tar.entries().map_err(damaged)?.enumerate() {
@@ -111,12 +116,13 @@ fn opkg_data(bytes: &[u8], budget: u64) -> Result<Option<Vec<u8>>> {
 
 /// The architecture that the description of a package names: `Architecture:` in Debian's control file (deb-control(5)),
 /// `arch =` in the `.PKGINFO` of pacman and Alpine.
-pub(super) fn architecture_name(bytes: &[u8]) -> Option<String> {
+pub(super) fn architecture_name(bytes: &[u8], budget: &WorkBudget) -> Option<String> {
     let (packed, file, key) = match stream::is_ar(bytes) {
         true => (ar_member(bytes, "control.tar").ok()?, "control", "Architecture:"),
         false => (bytes, ".PKGINFO", "arch ="),
     };
-    let mut archive = PackageArchive::of(Cow::Borrowed(packed), budget(bytes)).ok()?;
+    let packed = Cell::new(packed);
+    let mut archive = PackageArchive::open(&packed, plausible_size(bytes), budget).ok()?;
     archive.tar.set_ignore_zeros(true);
     for entry in archive.tar.entries().ok()?.take(DESCRIBED_WITHIN) {
         let mut entry = entry.ok()?;
@@ -172,10 +178,12 @@ impl PackageArchive<'_> {
     /// Walks through the members, checks all paths, and passes the wanted files to `each`.
     fn walk(
         mut self,
-        max_size: u64,
         is_wanted: impl Fn(&BundlePath<'_>) -> bool,
         mut each: impl FnMut(PackagedFile) -> Result<()>,
     ) -> Result<()> {
+        let budget = self.budget;
+        let damaged = |error| damaged(error, budget);
+        let max_size = budget.max_size();
         let mut links: HashSet<String> = HashSet::new();
         let mut long_name: Option<Vec<u8>> = None;
         // Raw, so that long names are read here, up to a limit.
@@ -219,7 +227,7 @@ impl PackageArchive<'_> {
                 let what = format!("{path} has {size} bytes, which exceeds the limit of {max_size}");
                 return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit));
             }
-            if size > self.budget {
+            if size > self.plausible {
                 return Err(damaged(io::ErrorKind::FileTooLarge.into()));
             }
             let mut bytes = Vec::new();
@@ -272,9 +280,10 @@ fn safe(raw: &[u8], links: &HashSet<String>) -> Result<String> {
     Ok(parts.join("/"))
 }
 
-fn damaged(error: io::Error) -> Error {
+fn damaged(error: io::Error, budget: &WorkBudget) -> Error {
     // The tar crate wraps errors of the stream below it and keeps their kind.
     match error.kind() {
+        _ if let Err(exhausted) = budget.check() => exhausted,
         io::ErrorKind::UnexpectedEof => cut_short(),
         io::ErrorKind::FileTooLarge => {
             malformed(format!("decompressed, it is more than {RATIO} times as large, which no package of a kernel is"))

@@ -1,10 +1,11 @@
 //! The bytes of a tar archive in a package, decompressed within limits. Needs no `tar` crate.
 
-use std::borrow::Cow;
-use std::io::{self, Cursor, Read};
+use std::cell::Cell;
+use std::io::{self, Read};
 
 use liblzma::stream::{CONCATENATED, Stream};
 
+use crate::budget::{DEFAULT_MAX_SIZE, WorkBudget};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The first bytes of an ar archive (ar(5)).
@@ -21,18 +22,22 @@ pub(super) fn is_ar(bytes: &[u8]) -> bool {
 /// Do these bytes begin as a tar archive does, compressed or not? Its magic is at 257 (tar(5)).
 pub(super) fn is_tar(bytes: &[u8]) -> bool {
     let mut start = Vec::new();
-    let unpacked = open(Cow::Borrowed(bytes)).map(|reader| reader.take(512).read_to_end(&mut start));
+    // Recognised before there is a question: at most all of the file is read for it, and little written.
+    let (rest, budget) = (Cell::new(bytes), WorkBudget::of_file(bytes.len(), DEFAULT_MAX_SIZE));
+    let unpacked = open(&rest, &budget).map(|reader| reader.take(512).read_to_end(&mut start));
     unpacked.is_ok() && start.get(257..262) == Some(b"ustar")
 }
 
 /// The tar stream. Its first bytes tell how it is compressed: not at all, or with gzip, bzip2, xz or zstd, which are the
 /// formats of dpkg (deb(5)) and of pacman.
-pub(super) fn open(data: Cow<'_, [u8]>) -> Result<Box<dyn Read + '_>> {
+///
+/// `rest` has what was not read yet.
+pub(super) fn open<'a>(rest: &'a Cell<&[u8]>, budget: &'a WorkBudget) -> Result<Box<dyn Read + 'a>> {
     let broken = |e| Error::io("decompressing the package", e);
-    let start = data.get(..6).unwrap_or_default().to_vec();
-    let is_plain = data.get(257..262) == Some(b"ustar");
-    let data = Cursor::new(data);
-    Ok(match start[..] {
+    let start = rest.get();
+    let is_plain = start.get(257..262) == Some(b"ustar");
+    let data = budget.attempt(rest);
+    let tar: Box<dyn Read + 'a> = match *start {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(data)),
         [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(data)),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
@@ -42,7 +47,8 @@ pub(super) fn open(data: Cow<'_, [u8]>) -> Result<Box<dyn Read + '_>> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(data).map_err(broken)?),
         _ if is_plain => Box::new(data),
         _ => return Err(Error::new(ErrorKind::Malformed, "the package's data has no known compression format")),
-    })
+    };
+    Ok(Box::new(budget.meter(tar)))
 }
 
 /// A stream that fails after a number of bytes.
