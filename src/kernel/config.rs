@@ -3,6 +3,10 @@
 use crate::kernel::facts::{Config, Fact, Facts};
 use crate::kernel::origin::Origin;
 
+/// The most options: kernels have up to 20,000. A text with more of them is no configuration, and would take some fifty times its
+/// size in memory.
+const MOST: usize = 1 << 16;
+
 /// Does the text begin as one? Its first lines are comments, and then options follow.
 pub(crate) fn looks_like(text: &str) -> bool {
     let is_option = |line: &str| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_");
@@ -17,14 +21,19 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     Facts { config, ..Facts::default() }
 }
 
-/// The options that are set, without `CONFIG_`, and without the quotation marks of strings.
+/// The options that are set, without `CONFIG_`, and without the quotation marks of strings; none if there are more than any
+/// kernel has.
 pub(super) fn parse(text: &str) -> Config {
-    let set = text.lines().filter_map(|line| line.strip_prefix("CONFIG_")?.split_once('='));
-    set.map(|(name, value)| {
+    let mut config = Config::default();
+    for line in text.lines() {
+        let Some((name, value)) = line.strip_prefix("CONFIG_").and_then(|line| line.split_once('=')) else { continue };
         let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-        (name.to_owned(), bare.unwrap_or(value).to_owned())
-    })
-    .collect()
+        config.insert(name.to_owned(), bare.unwrap_or(value).to_owned());
+        if config.len() > MOST {
+            return Config::default();
+        }
+    }
+    config
 }
 
 #[cfg(test)]
@@ -39,5 +48,13 @@ mod tests {
         assert_eq!(config.get("MODULES").map(String::as_str), Some("y"));
         assert_eq!(config.get("NAME").map(String::as_str), Some("a b"));
         assert!(!config.contains_key("X"));
+    }
+
+    #[test]
+    fn more_options_than_any_kernel_has_are_none() {
+        let options = |count: usize| (0..count).map(|number| format!("CONFIG_X{number}=y\n")).collect::<String>();
+        assert_eq!(parse(&options(MOST)).len(), MOST);
+        assert_eq!(parse(&options(MOST + 1)).len(), 0);
+        assert_eq!(parse(&options(100).repeat(1000)).len(), 100);
     }
 }

@@ -24,9 +24,6 @@ use crate::kernel::stored::StoredModule;
 use crate::kernel::{derived, image, place};
 use crate::module;
 
-/// The largest file that is read regardless of [`Lookup::max_size`], in bytes: 1 GiB. Packages have a tenth of that.
-const LARGEST: u64 = 1 << 30;
-
 /// Finds a kernel by its name as text; see [`Kernel::read`].
 ///
 /// # Errors
@@ -156,7 +153,7 @@ fn open(path: &Path, question: &KernelQuestion<'_>) -> Result<Box<dyn KernelSour
     if !path.is_file() {
         return Ok(Box::new(ReferenceModule(path.to_owned())));
     }
-    let largest = question.max_size().max(LARGEST);
+    let largest = question.largest_file();
     if path.metadata().is_ok_and(|meta| meta.len() > largest) {
         let what = format!("larger than the limit of {largest} bytes");
         return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path));

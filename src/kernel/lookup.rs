@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::budget::{DEFAULT_MAX_SIZE, WorkBudget};
 
+/// The largest file that is read regardless of [`Lookup::max_size`], in bytes: 1 GiB. Packages have a tenth of that.
+const LARGEST: u64 = 1 << 30;
+
 /// How kernels are read.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -36,6 +39,11 @@ impl<'l> KernelQuestion<'l> {
     /// The greatest size of a single decompressed file, in bytes.
     pub(in crate::kernel) fn max_size(&self) -> u64 {
         self.lookup.max_size
+    }
+
+    /// The size of the largest file that is read, in bytes.
+    pub(in crate::kernel) fn largest_file(&self) -> u64 {
+        self.lookup.max_size.max(LARGEST)
     }
 
     /// The folder in which facts are cached.

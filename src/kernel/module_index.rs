@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::packed::LARGEST_TEXT;
 use crate::kernel::preference::DepmodOrder;
 use crate::module::listing::ListedField;
 use crate::module::{file, is_module_name, name_of_file};
@@ -76,8 +77,8 @@ impl ModuleIndex {
 
     fn index(&self, name: &str) -> Option<String> {
         // A FIFO or a device is not an index.
-        let text = file::read_even_empty(&self.folder.join(name)).ok()?;
-        Some(String::from_utf8_lossy(text.bytes()).into_owned())
+        let text = file::read_small(&self.folder.join(name), LARGEST_TEXT).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     fn by_name(&self, wanted: &str) -> Option<PathBuf> {

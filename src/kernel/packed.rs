@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::container::Container;
 
 /// The largest text in bytes: a configuration has about 300 KiB, Module.symvers about 3 MiB, System.map about 10 MiB.
-const MOST: u64 = 64 << 20;
+pub(crate) const LARGEST_TEXT: u64 = 64 << 20;
 
 /// The most memory for the xz decoder, in bytes: the dictionary of `xz -9` has 64 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
@@ -46,7 +46,7 @@ pub(crate) fn unpack<'b>(bytes: &'b [u8], budget: &WorkBudget) -> Result<Cow<'b,
         }
         Container::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed).map_err(broken)?),
     };
-    let most = budget.max_size().min(MOST);
+    let most = budget.max_size().min(LARGEST_TEXT);
     let mut stream = budget.meter(stream);
     let mut text = Vec::new();
     stream.by_ref().take(4).read_to_end(&mut text).map_err(broken)?;

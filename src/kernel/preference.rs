@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::module::name_of_file;
+use crate::module::{self, name_of_file};
 
 /// The order if no file of depmod.d is known: that of Fedora (`updates extra built-in weak-updates`) and Ubuntu (`updates
 /// ubuntu built-in`), with the folders that are not the kernel's own build first.
@@ -173,11 +173,10 @@ pub fn configuration_files(tree: &Path) -> Vec<PathBuf> {
 
 /// The text of a regular file of at most `most` bytes.
 fn read(file: &Path, most: u64) -> Option<String> {
-    let meta = file.symlink_metadata().ok()?;
-    if !meta.is_file() || meta.len() > most {
-        return None;
-    }
-    std::fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    // A link may lead out of the tree.
+    file.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let bytes = module::file::read_small(file, most).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

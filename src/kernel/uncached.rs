@@ -15,9 +15,9 @@ use crate::module;
 ///
 /// # Errors
 ///
-/// Those of [`module::file::read`] and [`image::facts`].
+/// Those of [`module::file::read_up_to`] and [`image::facts`].
 pub(super) fn image(source: &Origin, file: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
-    let contents = module::file::read(file)?;
+    let contents = module::file::read_up_to(file, question.largest_file())?;
     question.budget.admit(contents.bytes().len());
     image_bytes(source, contents.bytes(), question)
 }

@@ -65,7 +65,51 @@ pub fn read_even_empty(path: &Path) -> Result<FileContents> {
     contents(path).map_err(|e| e.on(path))
 }
 
-fn contents(path: &Path) -> Result<FileContents> {
+/// As [`read`], of a file with at most `most` bytes.
+///
+/// # Errors
+///
+/// Those of [`read`]; [`ErrorKind::TooLarge`], before anything is read.
+pub fn read_up_to(path: &Path, most: u64) -> Result<FileContents> {
+    let opened = || {
+        let (file, size) = open_regular(path)?;
+        within(size, most)?;
+        contents_of(file, size)
+    };
+    match opened().map_err(|e| e.on(path))? {
+        contents if contents.bytes().is_empty() => Err(Error::new(ErrorKind::NotAModule, "an empty file").on(path)),
+        contents => Ok(contents),
+    }
+}
+
+/// All bytes of a regular file with at most `most` bytes, also of one in /proc or /sys, which has no size in its metadata. The
+/// bytes are read, not mapped; an empty file is no error.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`], [`ErrorKind::Io`]; [`ErrorKind::NotAModule`] for a folder, a FIFO or a device;
+/// [`ErrorKind::TooLarge`], before anything is read if the size is known.
+pub fn read_small(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let read = || {
+        let (file, size) = open_regular(path)?;
+        within(size, most)?;
+        let mut bytes = Vec::new();
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e))?;
+        within(bytes.len() as u64, most)?;
+        Ok(bytes)
+    };
+    read().map_err(|e: Error| e.on(path))
+}
+
+fn within(size: u64, most: u64) -> Result<()> {
+    match size > most {
+        true => Err(Error::new(ErrorKind::TooLarge, format!("it exceeds the limit of {most} bytes"))),
+        false => Ok(()),
+    }
+}
+
+/// Opens a regular file, without waiting for whatever else may have its name; returns its size too.
+fn open_regular(path: &Path) -> Result<(File, u64)> {
     // NONBLOCK, so that a FIFO without a writer is recognised without waiting.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = open_unnoticed(path, flags).map_err(|e| Error::io("opening", e))?;
@@ -76,7 +120,15 @@ fn contents(path: &Path) -> Result<FileContents> {
     if !meta.is_file() {
         return Err(Error::new(ErrorKind::NotAModule, "not a regular file"));
     }
-    if meta.len() == 0 {
+    Ok((file, meta.len()))
+}
+
+fn contents(path: &Path) -> Result<FileContents> {
+    open_regular(path).and_then(|(file, size)| contents_of(file, size))
+}
+
+fn contents_of(file: File, size: u64) -> Result<FileContents> {
+    if size == 0 {
         // There is nothing to map.
         return Ok(FileContents { bytes: MappedOrRead::Read(Vec::new()) });
     }
@@ -86,7 +138,7 @@ fn contents(path: &Path) -> Result<FileContents> {
             // The size may have changed between the look above and the lease; the mapping has the size of now.
             Ok(FileContents { bytes: MappedOrRead::Mapped { map, _lease: lease } })
         }
-        None => Ok(FileContents { bytes: MappedOrRead::Read(read_all(file, meta.len())?) }),
+        None => Ok(FileContents { bytes: MappedOrRead::Read(read_all(file, size)?) }),
     }
 }
 

@@ -90,7 +90,7 @@ fn is_file(from: &str) -> bool {
 /// The text of a configuration: `/boot/config-REL`, `/proc/config.gz`.
 fn configuration(from: &Path) -> Result<Vec<u8>> {
     // A file in /proc has no size, so it is read, not mapped.
-    let bytes = std::fs::read(from).map_err(|e| Error::io("reading the kernel's configuration", e).on(from))?;
+    let bytes = file::read_small(from, packed::LARGEST_TEXT)?;
     let text = packed::unpack(&bytes, &WorkBudget::of_file(bytes.len(), DEFAULT_MAX_SIZE))
         .map_err(|e| e.on(from))?
         .into_owned();

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
@@ -16,12 +15,13 @@ use crate::kernel::lookup::KernelQuestion;
 use crate::kernel::merge::FactSink;
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
+use crate::kernel::packed::LARGEST_TEXT;
 use crate::kernel::place::{self, BundlePath, FileRole, KernelGroup};
 use crate::kernel::preference::{self, DepmodOrder, DepmodRank};
 use crate::kernel::source::KernelSource;
 use crate::kernel::stored::{StoredBytes, StoredModule};
 use crate::kernel::{cached, gather};
-use crate::module::{is_module_name, name_of_file};
+use crate::module::{self, is_module_name, name_of_file};
 use crate::walk::{Scope, Walk};
 
 /// The greatest depth of modules in a tree.
@@ -310,29 +310,35 @@ fn add_file(
                 let notes = vec![Note::Unreadable(error.on(file).to_string())];
                 bundle.add_image(group, Facts { notes, ..Facts::default() });
             }
-            Err(error) => return Err(error.on(file)),
+            Err(error) => return Err(raisable(error).on(file)),
         }
         return Ok(());
     }
-    bundle.add(role, group, &source, read(file, question)?).map_err(|e| e.on(file))
+    bundle.add(role, group, &source, read_text(file, question)?).map_err(|e| e.on(file))
 }
 
-/// All bytes of a small file, which the question is then about too.
+/// All bytes of an image or a module, which the question is then about too.
 pub(in crate::kernel) fn read(path: &Path, question: &KernelQuestion<'_>) -> Result<Vec<u8>> {
-    let max_size = question.max_size();
-    let file = std::fs::File::open(path).map_err(|e| Error::io("opening", e).on(path))?;
-    let mut bytes = Vec::new();
-    file.take(max_size.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
-    match bytes.len() as u64 > max_size {
-        true => {
-            let what = format!("it exceeds the limit of {max_size} bytes");
-            Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path))
-        }
-        false => {
-            question.budget.admit(bytes.len());
-            Ok(bytes)
-        }
+    read_up_to(path, question.max_size(), question).map_err(raisable)
+}
+
+/// The error with the way to raise the limit, if a limit is the reason.
+fn raisable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::TooLarge => error.remedy(Remedy::RaiseSizeLimit),
+        _ => error,
     }
+}
+
+/// All bytes of a text of a kernel, which the question is then about too.
+pub(in crate::kernel) fn read_text(path: &Path, question: &KernelQuestion<'_>) -> Result<Vec<u8>> {
+    read_up_to(path, question.max_size().min(LARGEST_TEXT), question)
+}
+
+fn read_up_to(path: &Path, most: u64, question: &KernelQuestion<'_>) -> Result<Vec<u8>> {
+    let bytes = module::file::read_small(path, most)?;
+    question.budget.admit(bytes.len());
+    Ok(bytes)
 }
 
 /// Fails for a folder of several module trees, as /lib/modules is: it has several kernels.
@@ -357,7 +363,7 @@ pub(in crate::kernel) fn tree(folder: &Path, question: &KernelQuestion<'_>) -> F
         let index = |name: &str| {
             let file = folder.join(name);
             let is_file = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
-            is_file.then(|| read(&file, question).ok()).flatten()
+            is_file.then(|| read_text(&file, question).ok()).flatten()
         };
         let (list, modinfo) = (index("modules.builtin"), index("modules.builtin.modinfo"));
         let lists = gather::ModuleLists {

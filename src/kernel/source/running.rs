@@ -3,8 +3,6 @@
 //! An update that kept the release may have replaced the image since the boot: an image is used only if its version line is
 //! that of the running kernel.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +16,7 @@ use crate::kernel::place::{FileRole, KernelGroup};
 use crate::kernel::source::{KernelSource, folder};
 use crate::kernel::stored::StoredModule;
 use crate::kernel::{cached, config, packed, symvers, system_map};
+use crate::module;
 
 /// The most bytes that are read of a file of /proc or /sys.
 const MOST: u64 = 256 << 20;
@@ -93,7 +92,7 @@ pub(in crate::kernel) fn facts(root: &Path, question: &KernelQuestion<'_>) -> Re
         }
         for file in folder::symvers(root, &release, trees(root, &release).take(1)) {
             // A file that is too large or gone by now is skipped.
-            let Ok(bytes) = folder::read(&file, question) else { continue };
+            let Ok(bytes) = folder::read_text(&file, question) else { continue };
             facts = merge(facts, symvers::read(&bytes, &Origin::File(file), &question.budget));
         }
     }
@@ -185,9 +184,7 @@ fn is_running(banner: Option<&str>, image: &Facts) -> bool {
 
 /// The bytes of a file of /proc or /sys, which have no size in their metadata.
 fn bytes(root: &Path, path: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(root.join(path)).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
-    (!bytes.is_empty()).then_some(bytes)
+    module::file::read_small(&root.join(path), MOST).ok().filter(|bytes| !bytes.is_empty())
 }
 
 fn text(root: &Path, path: &str) -> Option<String> {

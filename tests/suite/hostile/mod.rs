@@ -7,11 +7,13 @@
 //! - [`packages`]: Debian packages with unsafe paths, truncated or inconsistent ones, and decompression bombs
 //! - [`bounds`]: the memory use and the time for the worst files, among them bombs of 10 GB
 //! - [`budget`]: the work for images, packages and folders with many streams, counted in bytes
+//! - [`folders`]: files in folders that are holes, FIFOs, devices, or larger than any such file
 //! - [`kernels`]: images of kernels, truncated, changed or inconsistent ones, and decompression bombs
 //! - [`properties`]: properties of any bytes, any request and any text
 
 mod bounds;
 mod budget;
+mod folders;
 mod forge;
 mod kernels;
 mod mutations;
