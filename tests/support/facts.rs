@@ -7,11 +7,9 @@ use std::collections::BTreeSet;
 
 use kmodlab::kernel::files;
 use kmodlab::kernel::image::unpacked;
-use kmodlab::kernel::{self, Config, Kernel, Lookup};
+use kmodlab::kernel::{self, Config, Kernel};
 
-use super::fetched;
-
-const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
+use super::fetched::{self, LOOKUP};
 
 /// A kernel that `tests/real/fetch` keeps.
 pub(crate) struct Facts {

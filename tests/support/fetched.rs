@@ -3,11 +3,37 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use kmodlab::kernel::Lookup;
+
+use crate::support::KMODLAB;
+
+/// How tests read these kernels if reading them is not what they test: large enough for each image, and each kernel is read only
+/// once. Each test program has its own folder, since a value that another program cached is computed again.
+pub(crate) static LOOKUP: LazyLock<Lookup> = LazyLock::new(|| {
+    let program = std::env::current_exe().unwrap();
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("facts").join(program.file_name().unwrap());
+    Lookup { max_size: 1 << 30, cache: Some(cache) }
+});
 
 /// The folder in which `tests/real/fetch` keeps everything: its real path, which is also valid inside `tests/real/chroot`.
 pub(crate) fn top() -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real");
     top.canonicalize().unwrap_or(top)
+}
+
+/// The program, for a test that asks it about these kernels: it reads each kernel only once.
+pub(crate) fn kmodlab() -> Command {
+    let mut command = Command::new(KMODLAB);
+    command.env("XDG_CACHE_HOME", cache());
+    command
+}
+
+/// Where the program caches facts of these kernels; a path that is also valid inside `tests/real/chroot`.
+pub(crate) fn cache() -> PathBuf {
+    top().join("cache")
 }
 
 /// The folder of a kernel's packages. The test fails if the kernel is missing.

@@ -18,7 +18,8 @@ use kmodlab::lab::store::{self, TrialWriter};
 use kmodlab::lab::subject::TrialSubject;
 use kmodlab::lab::target::TargetKernel;
 
-use crate::vm::kernels::{LOOKUP, chosen, deb};
+use crate::support::fetched::LOOKUP;
+use crate::vm::kernels::{chosen, deb};
 use crate::vm::tally::Tally;
 use crate::vm::{alone, emptied, load_only};
 

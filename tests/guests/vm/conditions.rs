@@ -1,16 +1,14 @@
 //! The prediction knows the command line of a guest's kernel, and the trial records it.
 
-use std::process::Command;
-
 use kmodlab::lab::record::{Agreement, Trial, TrialCondition, TrialOutcome, TrialRole};
 
 use crate::vm::kernels::deb;
-use crate::vm::{KMODLAB, alone};
+use crate::vm::{alone, fetched};
 
 /// The kernel's own module, forced, with additional words on the kernel's command line.
 fn forced_under(words: &str) -> Vec<Trial> {
     let kernel = deb("amd64-6.1-cloud");
-    let mut command = Command::new(KMODLAB);
+    let mut command = fetched::kmodlab();
     command.args(["try", "dummy", "--json", "--accel", "tcg", "--load-modes", "forced", "--append", words]);
     let output = command.arg("--built-for").arg(&kernel).arg("--kernel").arg(&kernel).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{words}: {}", String::from_utf8_lossy(&output.stderr));

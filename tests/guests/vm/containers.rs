@@ -12,8 +12,9 @@ use kmodlab::module::Module;
 use kmodlab::module::container::{Container, Packing};
 use kmodlab::predict::{Candidate, Decision, Force, LoadOptions, Loader, LoaderStep, StepResult, predict};
 
+use crate::support::fetched::LOOKUP;
 use crate::vm::insmod::{By, Trial, compare, load};
-use crate::vm::kernels::{LOOKUP, deb, files_of};
+use crate::vm::kernels::{deb, files_of};
 use crate::vm::{alone, packing};
 
 /// Modules that print nothing themselves when they are loaded.

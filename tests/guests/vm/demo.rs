@@ -1,16 +1,15 @@
 //! The tour continues in a virtual machine, and reports for each kernel exactly what happened on it.
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use crate::support::premises::Pair;
 use crate::vm::kernels::deb;
-use crate::vm::{KMODLAB, alone};
+use crate::vm::{alone, fetched};
 
 /// The numbered steps and conclusions of the second half of the tour.
 fn toured(kernel: &str, built_for: &[&str]) -> Vec<String> {
     let temporary = tempfile::tempdir().unwrap();
-    let mut command = Command::new(KMODLAB);
+    let mut command = fetched::kmodlab();
     command.args(["demo", "--vm"]).arg(deb(kernel));
     if !built_for.is_empty() {
         command.arg("--built-for").args(built_for.iter().map(|name| deb(name)).collect::<Vec<OsString>>());

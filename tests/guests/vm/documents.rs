@@ -11,7 +11,7 @@ use kmodlab::lab::record::TrialOutcome;
 
 use crate::support::premises::Pair;
 use crate::support::sessions::{fits, steps};
-use crate::vm::{KMODLAB, alone};
+use crate::vm::{KMODLAB, alone, fetched};
 
 fn runs_as_written(document: &str) {
     let _alone = alone();
@@ -36,7 +36,7 @@ fn runs_as_written(document: &str) {
         .current_dir(place)
         .env("PATH", path)
         .env("KMODLAB_STATE_DIR", place.join("state"))
-        .env("XDG_CACHE_HOME", place.join("cache"))
+        .env("XDG_CACHE_HOME", fetched::cache())
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .output()

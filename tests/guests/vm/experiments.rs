@@ -6,13 +6,11 @@
 //! kernels (`premises`): CRCs, the layout of structures, version magic. If a newer kernel no longer has them, the experiment
 //! prints this, and checks only that the kernel answers as predicted.
 
-use std::process::Command;
-
 use kmodlab::lab::record::{CrashKind, Init, LoadMode, Observed, Phase, Trial, TrialOutcome, TrialRole};
 
 use crate::support::premises::Pair;
 use crate::vm::kernels::deb;
-use crate::vm::{KMODLAB, alone};
+use crate::vm::{alone, fetched};
 
 /// The message of a kernel that unlinks an element that was never linked (lib/list_debug.c).
 const CORRUPTION: &str = "list_del corruption";
@@ -21,7 +19,7 @@ const CORRUPTION: &str = "list_del corruption";
 /// be clean, and all trials must be as predicted.
 fn tried(modules: &[&str], built_for: &str, kernel: &str, load_modes: &[LoadMode]) -> Vec<Trial> {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(KMODLAB);
+    let mut command = fetched::kmodlab();
     command.args(["matrix", "--json", "--accel", "tcg", "--modules", &modules.join(","), "--load-modes"]);
     command
         .arg(load_modes.iter().map(|load_mode| load_mode.name()).collect::<Vec<_>>().join(","))

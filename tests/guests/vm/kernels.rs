@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
-use kmodlab::kernel::Lookup;
 use kmodlab::kernel::files::{self, KernelFiles};
 
 use crate::support::facts::Facts;
-use crate::support::fetched;
+use crate::support::fetched::{self, LOOKUP};
 
 /// The kernels under test, by the names that `tests/real/fetch` gives them.
 pub(crate) const KERNELS: [&str; 5] =
@@ -92,9 +91,6 @@ pub(crate) fn wanted() -> Vec<&'static str> {
         Err(_) => MODULES.into_iter().skip(1).step_by(4).collect(),
     }
 }
-
-/// Large enough for each image; nothing is kept between runs.
-pub(crate) const LOOKUP: Lookup = Lookup { max_size: 1 << 30, cache: None };
 
 /// The name of a kernel for the program.
 pub(crate) fn deb(name: &str) -> OsString {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::Instant;
 
 use kmodlab::lab::record::{Agreement, LoadMode, Trial, TrialOutcome, TrialRole};
@@ -14,7 +14,7 @@ use kmodlab::lab::store;
 
 use crate::vm::kernels::{KERNELS, chosen, deb, modules, there, wanted};
 use crate::vm::tally::{Tally, called};
-use crate::vm::{KMODLAB, alone, emptied};
+use crate::vm::{alone, emptied, fetched};
 
 /// How many trials are run again after an interruption.
 const LOST: usize = 10;
@@ -24,7 +24,7 @@ const LOST: usize = 10;
 fn real_kernels_answer_to_real_modules_as_predicted() {
     let _alone = alone();
     let kernels = chosen();
-    let lab = Lab { out: emptied("target/report/matrix"), cache: tempfile::tempdir().unwrap(), kernels };
+    let lab = Lab { out: emptied("target/report/matrix"), kernels };
     let first = lab.matrix();
     let trials = lab.trials();
     let asked = lab.kernels.len() * there().len() * modules().len() * LoadMode::ALL.len();
@@ -44,15 +44,12 @@ fn real_kernels_answer_to_real_modules_as_predicted() {
 /// One run of `matrix`, and its output folder.
 struct Lab {
     out: PathBuf,
-    cache: tempfile::TempDir,
     kernels: Vec<&'static str>,
 }
 
 impl Lab {
     fn kmodlab(&self, arguments: &[OsString]) -> Output {
-        let mut command = Command::new(KMODLAB);
-        command.args(arguments).env("XDG_CACHE_HOME", self.cache.path()).stderr(Stdio::inherit());
-        command.output().unwrap()
+        fetched::kmodlab().args(arguments).stderr(Stdio::inherit()).output().unwrap()
     }
 
     fn matrix(&self) -> Output {

@@ -14,8 +14,9 @@ use kmodlab::lab::subject::TrialSubject;
 use kmodlab::lab::target::TargetKernel;
 
 use crate::support::facts::Facts;
+use crate::support::fetched::LOOKUP;
 use crate::vm::breakage::{Elf, TRAILER};
-use crate::vm::kernels::{LOOKUP, deb};
+use crate::vm::kernels::deb;
 use crate::vm::{alone, load_only};
 
 const KERNELS: [&str; 2] = ["amd64-6.12", "amd64-7.2"];

@@ -2,18 +2,17 @@
 //! forced.
 
 use std::path::Path;
-use std::process::Command;
 
 use kmodlab::lab::record::{Phase, Trial, TrialOutcome, TrialRole};
 use kmodlab::predict::taint_letters;
 
 use crate::support::facts::Facts;
 use crate::vm::kernels::deb;
-use crate::vm::{KMODLAB, alone};
+use crate::vm::{alone, fetched};
 
 /// A kernel's own module on that kernel, unchanged, compared with its control.
 fn own(module: &str, kernel: &str, more: &[&str]) -> Trial {
-    let mut command = Command::new(KMODLAB);
+    let mut command = fetched::kmodlab();
     command.args(["try", module, "--json", "--accel", "tcg", "--load-modes", "original"]).args(more);
     let output = command.arg("--built-for").arg(deb(kernel)).arg("--kernel").arg(deb(kernel)).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{module}: {}", String::from_utf8_lossy(&output.stderr));
@@ -96,7 +95,7 @@ fn forced_unloading_removes_what_is_in_use_and_taints_r() {
     assert_eq!((unload.forced, unload.errno, unload.gone), (false, Some(11), false));
     // Without CONFIG_MODULE_FORCE_UNLOAD the flag has no effect (`try_force_unload`).
     let is_possible = Facts::of("amd64-6.1-cloud").is_set("MODULE_FORCE_UNLOAD");
-    let mut command = Command::new(KMODLAB);
+    let mut command = fetched::kmodlab();
     command.args(["try", "softdog", "--json", "--accel", "tcg", "--load-modes", "original", "--rmmod-force"]);
     let kernel = deb("amd64-6.1-cloud");
     let output = command.arg("--built-for").arg(&kernel).arg("--kernel").arg(&kernel).output().unwrap();

@@ -74,7 +74,7 @@ fn the_right_way_runs_as_written() {
         .env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()))
         .env("HOME", home.path())
         .env("KMODLAB_STATE_DIR", home.path().join("state"))
-        .env("XDG_CACHE_HOME", home.path().join("cache"))
+        .env("XDG_CACHE_HOME", fetched::cache())
         .env("NO_COLOR", "1")
         .env("LC_ALL", "C")
         .env_remove("MAKEFLAGS")

@@ -17,7 +17,8 @@ use kmodlab::module::verification::{Abilities, Verification, verify};
 use kmodlab::patch::sign::Signer;
 use memchr::memmem;
 
-use crate::vm::kernels::{LOOKUP, deb, files_of};
+use crate::support::fetched::LOOKUP;
+use crate::vm::kernels::{deb, files_of};
 use crate::vm::{KMODLAB, alone};
 
 const KEY: &[u8] = include_bytes!("../../../fixtures/keys/key.pem");

@@ -11,18 +11,17 @@ use kmodlab::predict::{self, Candidate, Decision, Force, LoadOptions, LoaderStep
 
 use crate::real::kernels::unpacked;
 use crate::real::{alone, fetched};
+use crate::support::fetched::LOOKUP;
 use crate::support::premises::Pair;
 
-const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
-
 /// Reads the image, and the modules with these names and the modules that they need.
-fn take(folder: &str, names: &[&str]) -> (Kernel, Vec<String>, KernelFiles) {
+fn take(folder: &str, names: &[&str], lookup: &Lookup) -> (Kernel, Vec<String>, KernelFiles) {
     let name = fetched::named(folder);
-    let kernel = kernel::named(name.as_ref(), &LOOKUP).unwrap();
+    let kernel = kernel::named(name.as_ref(), lookup).unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let order = files::with_dependencies(&kernel, &names);
     let wanted: BTreeSet<String> = order.iter().cloned().collect();
-    let files = files::of(&name, &wanted, &LOOKUP).unwrap();
+    let files = files::of(&name, &wanted, lookup).unwrap();
     (kernel, order, files)
 }
 
@@ -31,7 +30,7 @@ fn take(folder: &str, names: &[&str]) -> (Kernel, Vec<String>, KernelFiles) {
 fn a_package_gives_the_files_that_dpkg_unpacks() {
     let _alone = alone();
     for folder in ["amd64-5.10-cloud", "amd64-7.2-cloud"] {
-        let (_, order, files) = take(folder, &["btrfs", "dummy", "xfs", "macvlan", "nf-tables"]);
+        let (_, order, files) = take(folder, &["btrfs", "dummy", "xfs", "macvlan", "nf-tables"], &Lookup::default());
         let needed = needs(&files.modules["btrfs"].bytes);
         assert!(needed.iter().all(|name| order.contains(name)), "btrfs needs {needed:?}: {order:?}");
         let place = tempfile::tempdir().unwrap();
@@ -78,7 +77,7 @@ fn dummy_of_other_builds_is_predicted_as_the_experiments_expect() {
     let _alone = alone();
     for name in ["amd64-6.1-cloud-old", "amd64-6.1-rt"] {
         let pair = Pair::of(name, "amd64-6.1-cloud");
-        let (cloud, (_, _, other)) = (&pair.kernel.kernel, take(name, &["dummy"]));
+        let (cloud, (_, _, other)) = (&pair.kernel.kernel, take(name, &["dummy"], &LOOKUP));
         if pair.is_another_abi() {
             assert_eq!(dummy(&other, cloud, Force::None).0.stage, Some(LoaderStep::ModuleLayout), "{name}");
         }
@@ -89,14 +88,14 @@ fn dummy_of_other_builds_is_predicted_as_the_experiments_expect() {
     }
 
     let pair = Pair::of("amd64-7.3-cloud", "amd64-7.2-cloud");
-    let (_, _, next) = take("amd64-7.3-cloud", &["dummy"]);
+    let (_, _, next) = take("amd64-7.3-cloud", &["dummy"], &LOOKUP);
     if pair.vermagic_decides() {
         assert_eq!(dummy(&next, &pair.kernel.kernel, Force::None).0.stage, Some(LoaderStep::Vermagic));
     }
 
     let pair = Pair::of("amd64-7.2-rt", "amd64-7.2-cloud");
     let cloud = &pair.kernel.kernel;
-    let (_, _, rt) = take("amd64-7.2-rt", &["dummy"]);
+    let (_, _, rt) = take("amd64-7.2-rt", &["dummy"], &LOOKUP);
     let (verdict, bytes) = dummy(&rt, cloud, Force::None);
     if pair.vermagic_decides() {
         assert_eq!(verdict.stage, Some(LoaderStep::Vermagic));

@@ -115,11 +115,11 @@ fn each_kernel_has_the_messages_of_its_version() {
     let mut table: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut builds = Vec::new();
     for name in WITH_TABLES.into_iter().chain(["arm64-6.12"]) {
-        let kernel = package(name).kernel();
-        builds.push((name, Facts::of(name)));
-        for message in kernel.facts.messages.unwrap().value {
-            table.entry(message).or_default().push(name);
+        let build = Facts::of(name);
+        for message in &build.kernel.facts.messages.as_ref().unwrap().value {
+            table.entry(message.clone()).or_default().push(name);
         }
+        builds.push((name, build));
     }
     for (message, kernels) in &table {
         println!("{message:<72} {}", kernels.join(" "));

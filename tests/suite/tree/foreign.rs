@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{KMODLAB, fetched, json, top};
+use super::{fetched, json, top};
 
 /// The kernels whose headers are tested, as `tests/real/headers` lists them.
 fn names() -> Vec<String> {
@@ -35,7 +35,7 @@ fn compared(name: &str) -> Result<String, String> {
     let release = release.trim();
     fetched::folder_in(&fetched::top(), name)?;
     let headers = folder.join("usr/src").join(format!("linux-headers-{release}"));
-    let mut command = Command::new(KMODLAB);
+    let mut command = fetched::kmodlab();
     command.arg("tree").arg(&headers).args(["--json", "--for"]).arg(fetched::named(name));
     let said = json(&command.output().unwrap()).map_err(|error| format!("{name}: {error}"))?;
     let (now, kernel) = (&said["current"]["vermagic"]["value"], &said["kernel"]["vermagic"]["value"]);

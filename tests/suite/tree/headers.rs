@@ -2,7 +2,6 @@
 //! and the kernel of the same version is asked about it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::{KMODLAB, fetched, inside, json, top};
 
@@ -97,7 +96,7 @@ const OUT_OF_TREE: u64 = 1 << 12 | 1 << 13;
 
 /// The unchanged module, loaded, used and unloaded in a virtual machine.
 fn in_a_guest(module: &Path, packages: &str) -> serde_json::Value {
-    let output = Command::new(KMODLAB)
+    let output = fetched::kmodlab()
         .arg("try")
         .arg(module)
         .args(["--kernel", packages, "--load-modes", "original", "--json"])
@@ -112,8 +111,13 @@ fn tree(system: &str, release: &str, packages: &str) -> serde_json::Value {
     // A running program can't be overwritten.
     let _ = std::fs::remove_file(&program);
     std::fs::copy(KMODLAB, &program).unwrap();
+    // Only for the program with the same time of change is a cached value valid.
+    let modified = std::fs::metadata(KMODLAB).unwrap().modified().unwrap();
+    std::fs::File::options().append(true).open(&program).unwrap().set_modified(modified).unwrap();
     let source = format!("/usr/src/linux-headers-{release}");
-    let output = inside(system, &["/tmp/kmodlab", "tree", &source, "--json", "--prove", "--for", packages]);
+    let cache = format!("XDG_CACHE_HOME={}", fetched::cache().display());
+    let command = ["env", &cache, "/tmp/kmodlab", "tree", &source, "--json", "--prove", "--for", packages];
+    let output = inside(system, &command);
     json(&output).unwrap_or_else(|error| panic!("{release}: {error}"))
 }
 
@@ -125,7 +129,6 @@ fn steps<'a>(verdict: &'a serde_json::Value, result: &str) -> Vec<&'a str> {
 }
 
 fn check(module: &Path, packages: &str) -> serde_json::Value {
-    let output =
-        Command::new(KMODLAB).arg("check").arg(module).args(["--json", "--kernel", packages]).output().unwrap();
+    let output = fetched::kmodlab().arg("check").arg(module).args(["--json", "--kernel", packages]).output().unwrap();
     json(&output).unwrap_or_else(|error| panic!("{}: {error}", module.display()))
 }
