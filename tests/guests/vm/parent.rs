@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::vm::kernels::deb;
-use crate::vm::{KMODLAB, alone};
+use crate::vm::{KMODLAB, alone, fetched};
 
 /// The PIDs of the QEMU processes that a process started.
 fn machines_of(parent: u32) -> Vec<u32> {
@@ -34,7 +34,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// Starts a run that takes a while.
 fn running() -> Child {
     let kernel = deb("amd64-6.1-cloud");
-    let mut command = Command::new(KMODLAB);
+    let mut command = fetched::kmodlab();
     command.args(["matrix", "--modules", "dummy,brd,loop,tun,veth,ifb,bonding", "--out"]);
     command.arg(tempfile::tempdir().unwrap().path());
     command.arg("--built-for").arg(&kernel).arg("--kernels").arg(&kernel);

@@ -34,8 +34,6 @@ const REQUIRED: [&str; 13] = [
     "s390x-6.12",
 ];
 
-const LOOKUP: Lookup = Lookup { max_size: DEFAULT_MAX_SIZE, cache: None };
-
 /// The packages of a kernel.
 struct Packages {
     name: String,
@@ -52,11 +50,11 @@ impl Packages {
         self.files.iter().filter(starts).map(PathBuf::as_path).collect()
     }
 
-    /// The bytes of the files that match a pattern of tar.
+    /// The bytes of the first file in each package that matches a pattern of tar, which then reads no further.
     fn member(&self, words: &[&str], pattern: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         for package in self.of(words) {
-            let line = r#"dpkg-deb --fsys-tarfile "$1" | tar -xO --wildcards "$2" 2>/dev/null"#;
+            let line = r#"dpkg-deb --fsys-tarfile "$1" | tar -xO --occurrence=1 --wildcards "$2" 2>/dev/null"#;
             bytes.extend(
                 run("sh", ["-c".as_ref(), line.as_ref(), "sh".as_ref(), package.as_os_str(), pattern.as_ref()]).stdout,
             );
@@ -74,7 +72,8 @@ impl Packages {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vmlinuz");
         std::fs::write(&file, image).unwrap();
-        let kernel = kernel::named(file.as_os_str(), &LOOKUP).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let kernel = kernel::named(file.as_os_str(), &Lookup::default())
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let exports = kernel.facts.exports.unwrap_or_else(|| panic!("{}: no exports in its image", self.name));
         assert!(exports.value.complete, "{}", self.name);
         (exports.value, kernel.vermagic.unwrap_or_else(|| panic!("{}: no version magic", self.name)).value)
@@ -108,11 +107,12 @@ impl Packages {
         (image, modules)
     }
 
-    /// The kernel as the program reads it: image and modules.
+    /// The kernel as the program reads it: image and modules. It is read once for all tests.
     fn read(&self) -> Kernel {
         let files = self.of(&["linux-image", "linux-binary", "linux-modules"]);
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        kernel::named(names.join("+").as_ref(), &LOOKUP).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        kernel::named(names.join("+").as_ref(), &fetched::LOOKUP)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     /// Reads each module once: all have this version magic and agree in the CRC of each symbol. `each` gets the bytes of
