@@ -15,6 +15,18 @@ const LARGE: u64 = 4 << 20;
 /// only add its start, and system calls at any time.
 #[cfg(feature = "parallel")]
 fn has_threads() -> bool {
+    threads() > 1
+}
+
+/// How many threads there are for the work.
+#[cfg(not(feature = "parallel"))]
+pub(crate) fn threads() -> usize {
+    1
+}
+
+/// How many threads there are for the work.
+#[cfg(feature = "parallel")]
+pub(crate) fn threads() -> usize {
     // The number of threads of a pool that does not exist yet; asking rayon for it would start the pool.
     static WITHOUT_POOL: LazyLock<usize> = LazyLock::new(|| {
         let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
@@ -22,8 +34,8 @@ fn has_threads() -> bool {
         wanted.filter(|wanted| *wanted > 0).unwrap_or_else(cores)
     });
     match rayon::current_thread_index() {
-        Some(_) => rayon::current_num_threads() > 1,
-        None => *WITHOUT_POOL > 1,
+        Some(_) => rayon::current_num_threads(),
+        None => *WITHOUT_POOL,
     }
 }
 

@@ -4,5 +4,6 @@
 mod batch;
 mod ordered;
 
-pub(crate) use batch::{both, fold, map, map_files};
+pub(crate) use batch::{both, fold, map, map_files, threads};
+pub(crate) use ordered::each_in_order;
 pub use ordered::in_order;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
+use crate::parallel::batch;
+
 /// How many items may be started after the one whose result is next. A large module takes as long as hundreds of small ones.
 const WAITING: u64 = 128;
 
@@ -239,6 +241,28 @@ pub fn in_order<I, S, R: Send, E>(
     })
 }
 
+/// How many small items are one piece of work at most: to hand an item on takes longer than to look at it.
+const MOST_AT_ONCE: usize = 64;
+
+/// Applies `work` to each item of a stream of `len` items on all cores, and passes the results to `each` in the order of the items, on the
+/// calling thread and while others are worked on.
+///
+/// # Errors
+///
+/// The first error of `each`; then no further item is started.
+pub(crate) fn each_in_order<I, R: Send, E>(
+    len: usize,
+    mut items: impl Iterator<Item = I> + Send,
+    work: impl Fn(I) -> R + Sync,
+    mut each: impl FnMut(R) -> Result<(), E>,
+) -> Result<(), E> {
+    let at_once = (len / (2 * WAITING as usize)).clamp(1, MOST_AT_ONCE);
+    let threads = batch::threads().min(len.div_ceil(at_once));
+    let next = || Some(items.by_ref().take(at_once).collect::<Vec<I>>()).filter(|some| !some.is_empty());
+    let work = |(): &mut (), some: Vec<I>| some.into_iter().map(&work).collect::<Vec<R>>();
+    in_order(threads, next, || (), work, |some| some.into_iter().try_for_each(&mut each), || ())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -269,6 +293,19 @@ mod tests {
         };
         in_order(4, next, || (), work, each, || ()).unwrap();
         assert_eq!(given, 5000);
+    }
+
+    #[test]
+    fn each_result_comes_in_the_order_of_the_items_however_many_there_are() {
+        for len in [0, 1, 2, 255, 256, 300, 20_000] {
+            let mut given = Vec::new();
+            let each = |number: u64| {
+                given.push(number);
+                Ok::<(), ()>(())
+            };
+            each_in_order(len, 0..len as u64, |number| number * 2, each).unwrap();
+            assert!(given.into_iter().eq((0..len as u64).map(|number| number * 2)), "{len}");
+        }
     }
 
     #[test]

@@ -305,7 +305,7 @@ impl RecordedSelection {
         }))
     }
 
-    /// Inspects all modules on all cores, some at a time, and passes each on with what was found, in order.
+    /// Inspects all modules on all cores, and passes each on with what was found, in order.
     ///
     /// # Errors
     ///
@@ -315,15 +315,16 @@ impl RecordedSelection {
         inspect: impl Fn(&SelectedModule) -> T + Sync + Send,
         mut each: impl FnMut(&SelectedModule, T) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let mut modules = self.iter()?;
-        loop {
-            let some: Vec<SelectedModule> = modules.by_ref().take(STEP).collect::<Result<_>>()?;
-            if some.is_empty() {
-                return Ok(());
-            }
-            let found = parallel::map(some.iter().collect(), &inspect);
-            some.iter().zip(found).try_for_each(|(module, found)| each(module, found))?;
-        }
+        let count = self.count;
+        let inspect = |module: Result<SelectedModule>| {
+            let module = module?;
+            let found = inspect(&module);
+            Ok::<_, Error>((module, found))
+        };
+        parallel::each_in_order(count, self.iter()?, inspect, |found| {
+            let (module, found) = found?;
+            each(&module, found)
+        })
     }
 
     fn add(&mut self, named: SelectedModule) -> Result<()> {

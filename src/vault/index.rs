@@ -4,7 +4,6 @@
 //! read again; for a restore, only those whose metadata it needs are. [`Histories`] has the meaning of lines; the index selects the lines
 //! that can change the history of one file. Tests with random journals compare the selection with the complete journal.
 
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -24,9 +23,6 @@ use crate::vault::metadata::FileTime;
 use crate::vault::parts::{JournalFiles, JournalRead};
 use crate::vault::reader::Vault;
 use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
-
-/// How many lines are examined at a time: enough to keep all cores at work.
-const STEP: u64 = 1 << 9;
 
 /// The index of a journal, as it was when the index was built.
 pub struct JournalIndex {
@@ -352,7 +348,7 @@ impl JournalIndex {
     /// Those of [`JournalIndex::about`].
     pub fn changes_about(&self, path: &Path, contents: &[Sha256]) -> Result<FoundChanges> {
         let histories = self.about(path, contents)?;
-        let mut found = FoundChanges { path: path.to_owned(), histories, changes: BTreeMap::new() };
+        let mut found = FoundChanges { path: path.to_owned(), histories, changes: Vec::new() };
         let of_path = found.histories.at(key_of_path(path));
         let last = of_path.and_then(FileHistory::expected);
         let root = of_path.and_then(FileHistory::root).map(|root| root.before);
@@ -364,10 +360,11 @@ impl JournalIndex {
             needed.extend(originals.iter().filter_map(|root| found.histories.patch_of(root.before)));
             needed.extend(originals);
         }
+        needed.sort_unstable_by_key(|change| change.place);
+        needed.dedup_by_key(|change| change.place);
+        found.changes.reserve_exact(needed.len());
         for change in needed {
-            if let Entry::Vacant(place) = found.changes.entry(change.place) {
-                place.insert(self.change(&change)?);
-            }
+            found.changes.push((change.place, self.change(&change)?));
         }
         Ok(found)
     }
@@ -426,14 +423,9 @@ impl JournalIndex {
                 false => Ok(None),
             }
         };
-        let mut from = 0;
-        while from < self.lines.len() {
-            let end = self.lines.len().min(from + STEP);
-            let found = parallel::map((from..end).collect(), look);
-            found.into_iter().filter_map(Result::transpose).try_for_each(|path| each(path?))?;
-            from = end;
-        }
-        Ok(())
+        let lines = self.lines.len();
+        let each = |found: Result<Option<PathBuf>>| found?.map_or(Ok(()), &mut each);
+        parallel::each_in_order(usize::try_from(lines).unwrap_or(usize::MAX), 0..lines, look, each)
     }
 
     /// The paths in these histories that have these contents, sorted.
@@ -584,21 +576,26 @@ fn unresolved(of_path: Option<&IndexedHistory>, contents: &[Sha256]) -> Vec<Sha2
 pub struct FoundChanges {
     path: PathBuf,
     histories: IndexedHistories,
-    /// The changes, by the places of their lines.
-    changes: BTreeMap<u64, FileChange>,
+    /// The changes, sorted by the places of their lines.
+    changes: Vec<(u64, FileChange)>,
 }
 
 impl FoundChanges {
     /// The history.
     pub fn history(&self) -> History<'_> {
         let path = key_of_path(&self.path);
-        self.histories
-            .mapped(|known| (*known == path).then_some(self.path.as_path()), |change| self.changes.get(&change.place))
+        let found = |change: &Arc<IndexedChange>| {
+            let at = self.changes.binary_search_by_key(&change.place, |(place, _)| *place).ok()?;
+            self.changes.get(at).map(|(_, change)| change)
+        };
+        self.histories.mapped(|known| (*known == path).then_some(self.path.as_path()), found)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vault::damage::JournalDamage;
 use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, LinePath, SCHEMA_VERSION};
 
+const BREAKS_CHAIN: &str = "breaks the hash chain: it, or a line before it, was changed";
+
 /// The hash that the first line has as that of the previous line.
 pub(super) const NO_LINE: Sha256 = Sha256::from_bytes([0; 32]);
 
@@ -90,7 +92,7 @@ impl Journal {
     }
 }
 
-/// Reads a journal line by line, in no more memory than its longest line, after the lines of another text that end with `start`. Its last
+/// Reads a journal line by line, in no more memory than its longest line, after the lines that end with `start`. Its last
 /// lines may be incomplete if they belong to operations in `pending`, whose intents still exist. Such lines are written together, so a
 /// complete line may follow an incomplete one; all of them are ignored. A complete line of another operation after a broken one proves
 /// that the journal was changed: the result is the end before the broken line, and the error.
@@ -132,7 +134,7 @@ pub(super) fn walk(
     line: &mut Vec<u8>,
     mut each: impl FnMut(JournalLine),
 ) -> Result<(JournalEnd, Option<Error>)> {
-    let mut tail = JournalTail { whole: 0, lacks_end: false, ..start };
+    let mut tail = JournalTail { lacks_end: false, ..start };
     loop {
         match next(text, line) {
             Ok(true) => {}
@@ -229,16 +231,23 @@ fn is_over(text: &mut impl BufRead) -> Result<bool> {
 
 /// The next line and its hash, or what is wrong with it.
 pub(super) fn next_line(body: &[u8], tail: &JournalTail) -> Result<(JournalEntry, Sha256), &'static str> {
+    let (entry, hash) = alone(body)?;
+    if follows(&entry, tail) { Ok((entry, hash)) } else { Err(BREAKS_CHAIN) }
+}
+
+/// A line and its hash, whatever precedes it, or what is wrong with it.
+pub(super) fn alone(body: &[u8]) -> Result<(JournalEntry, Sha256), &'static str> {
     let (signed, hash) = split_hash(body).ok_or("is no journal line")?;
     let entry: JournalEntry = serde_json::from_slice(body).map_err(|_| "is no journal line")?;
     if entry.schema_version != SCHEMA_VERSION {
         return Err("is of another version of this program");
     }
-    let previous = tail.last_hash.unwrap_or(NO_LINE);
-    if sha256(signed) != hash || entry.prev != previous || entry.seq != tail.count + 1 {
-        return Err("breaks the hash chain: it, or a line before it, was changed");
-    }
-    Ok((entry, hash))
+    if sha256(signed) == hash { Ok((entry, hash)) } else { Err(BREAKS_CHAIN) }
+}
+
+/// Whether this line is the one after those that end so.
+pub(super) fn follows(entry: &JournalEntry, tail: &JournalTail) -> bool {
+    entry.prev == tail.last_hash.unwrap_or(NO_LINE) && entry.seq == tail.count + 1
 }
 
 /// A line whose hash is right, whatever precedes it.
@@ -249,12 +258,12 @@ pub(super) fn whole_line(body: &[u8]) -> Option<JournalEntry> {
 
 /// Reads the complete line at this offset again.
 pub(super) fn line_at(file: &File, at: u64) -> Result<JournalEntry> {
-    serde_json::from_slice(&bytes_at(file, at)?).map_err(|_| changed())
+    read_at(file, at, |line| serde_json::from_slice(line).map_err(|_| changed()))?
 }
 
 /// Reads the path in the complete line at this offset again.
 pub(super) fn path_at(file: &File, at: u64) -> Result<Option<PathBuf>> {
-    let line: LinePath = serde_json::from_slice(&bytes_at(file, at)?).map_err(|_| changed())?;
+    let line: LinePath = read_at(file, at, |line| serde_json::from_slice(line).map_err(|_| changed()))??;
     Ok(line.change.map(|change| change.path))
 }
 
@@ -264,29 +273,35 @@ fn changed() -> Error {
 
 /// Reads the text of the complete line at this offset again.
 pub(super) fn text_at(file: &File, at: u64) -> Result<String> {
-    bytes_at(file, at).map(|text| String::from_utf8_lossy(&text).into_owned())
+    read_at(file, at, |text| String::from_utf8_lossy(text).into_owned())
 }
 
-fn bytes_at(file: &File, at: u64) -> Result<Vec<u8>> {
-    let failed = |e| Error::io("reading the journal", e);
-    let mut text = Vec::with_capacity(1 << 11);
+/// Reads the complete line at this offset again, without its line feed. Most lines are read in one step and into no new memory: threads wait
+/// for each other when they allocate much.
+fn read_at<R>(file: &File, at: u64, parse: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    let mut first = [0; 1 << 11];
+    let read = piece_at(file, at, &mut first)?;
+    if let Some(line) = memchr::memchr(b'\n', read).and_then(|end| read.get(..end)) {
+        return Ok(parse(line));
+    }
+    let mut text = read.to_vec();
+    let mut piece = vec![0; 1 << 16];
     loop {
-        let len = text.len();
-        text.resize(len + (1 << 11), 0);
-        let room = text.get_mut(len..).unwrap_or_default();
-        let read = file.read_at(room, at.saturating_add(len as u64)).map_err(failed)?;
-        text.truncate(len + read);
-        let end = memchr::memchr(b'\n', text.get(len..).unwrap_or_default());
-        if let Some(end) = end {
-            text.truncate(len + end);
-        }
+        let read = piece_at(file, at.saturating_add(text.len() as u64), &mut piece)?;
+        let end = memchr::memchr(b'\n', read);
+        text.extend_from_slice(end.and_then(|end| read.get(..end)).unwrap_or(read));
         if text.len() as u64 > LONGEST_LINE {
             return Err(too_long());
         }
-        if end.is_some() || read == 0 {
-            return Ok(text);
+        if end.is_some() || read.is_empty() {
+            return Ok(parse(&text));
         }
     }
+}
+
+fn piece_at<'r>(file: &File, at: u64, room: &'r mut [u8]) -> Result<&'r [u8]> {
+    let read = file.read_at(room, at).map_err(|e| Error::io("reading the journal", e))?;
+    Ok(room.get(..read).unwrap_or_default())
 }
 
 /// The text that is hashed, and the hash.

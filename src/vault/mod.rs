@@ -34,6 +34,7 @@ pub mod group;
 pub mod history;
 pub mod import;
 pub mod index;
+mod intact;
 mod intent;
 pub mod inventory;
 pub mod journal;

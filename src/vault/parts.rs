@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::private_folder::PrivateFolder;
 use crate::vault::damage::{DamageKind, JournalDamage};
 use crate::vault::disk;
+use crate::vault::intact;
 use crate::vault::journal::{self, JournalEnd, JournalLine, JournalTail};
 use crate::vault::layout::{COPY, JOURNAL};
 use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, RepairedPart};
@@ -290,12 +291,13 @@ impl Opened {
         mut each: impl FnMut(JournalLine, bool),
     ) -> Result<JournalEnd> {
         let mut damage = std::mem::take(&mut start.damage);
+        (start.whole, start.lacks_end) = (0, false);
         let (mut end, broken) = match &self.journal {
-            Some(journal) => journal::each_line(&mut text(journal, 0)?, start, pending, |line| each(line, false))?,
-            None => {
-                let tail = JournalTail { whole: 0, lacks_end: false, ..start };
-                (JournalEnd { tail, ..JournalEnd::default() }, None)
+            Some(journal) => {
+                let start = intact::read(journal, start, |line| each(line, false))?;
+                journal::each_line(&mut text(journal, start.whole)?, start, pending, |line| each(line, false))?
             }
+            None => (JournalEnd { tail: start, ..JournalEnd::default() }, None),
         };
         if self.is_unreadable && self.copied == 0 {
             let next = end.tail.count + 1;
