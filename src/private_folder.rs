@@ -151,7 +151,7 @@ impl PrivateFolder {
     /// # Errors
     ///
     /// [`ErrorKind::Io`].
-    pub(crate) fn names(&self, is_wanted: impl Fn(&Path) -> bool) -> Result<Vec<OsString>> {
+    pub(crate) fn names(&self, mut is_wanted: impl FnMut(&Path) -> bool) -> Result<Vec<OsString>> {
         let failed = |e| Error::io("reading the folder", e).on(&self.path);
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.dir).map_err(failed)? {

@@ -15,15 +15,16 @@ use crate::digest::{Sha256, sha256};
 use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::module::file;
-use crate::selection::{RecordedSelection, SelectedModule};
+use crate::selection::{JournalSelector, RecordedSelection, SelectedModule};
 use crate::vault::index::JournalIndex;
 use crate::vault::metadata::Metadata;
 use crate::vault::objects::Objects;
+use crate::vault::obstacle::{self, LookedFolders};
 use crate::vault::record::JournalEntry;
 use crate::vault::recovered::{self, Recovered, RecoveryOutcome};
 use crate::vault::restore::{self, RestorePlan, RestoreStep};
 use crate::vault::target::{self, Target};
-use crate::vault::{Intent, Vault, Writer, obstacle};
+use crate::vault::{Intent, Vault, Writer};
 
 /// A restore of one file that is proposed.
 #[derive(Debug)]
@@ -51,15 +52,42 @@ impl Restore {
     /// contents came from two originals; [`ErrorKind::Guard`] if the file can't be written, or is gone and can't be created;
     /// [`ErrorKind::Io`].
     pub fn plan(vault: &Vault, path: &Path) -> Result<Restore> {
-        Restore::plan_by(vault, &vault.index()?, &vault.pending()?, &target::real_path(path)?)
+        let known = (&vault.index()?, &vault.pending()?[..], &LookedFolders::default());
+        Restore::plan_by(vault, known, &target::real_path(path)?)
     }
 
-    /// As [`Restore::plan`], of a real path, with an index of the journal for many files.
+    /// Plans the restore of each selected module that has a backup, on all cores, and passes the plans on, in order. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RecordedSelection::inspect`] and of [`Objects::names`]; each plan has those of [`Restore::plan`] and of [`Restore::must_have_backup`].
+    pub(crate) fn plan_each(
+        selection: &mut RecordedSelection,
+        known: &JournalSelector<'_>,
+        each: impl FnMut(&SelectedModule, Result<Restore>) -> Result<()>,
+    ) -> Result<()> {
+        let common = (known.index, known.pending, &LookedFolders::default());
+        let objects = known.vault.objects();
+        let names = objects.names()?;
+        let plan = |named: &SelectedModule| {
+            let restore = Restore::plan_by(known.vault, common, named.real_path()?)?;
+            restore.plan.must_have_backup(&objects, &names)?;
+            Ok(restore)
+        };
+        selection.inspect(plan, each)
+    }
+
+    /// As [`Restore::plan`], of a real path, with what many files have in common: an index of the journal, the pending intents, and the
+    /// folders of those that are gone.
     ///
     /// # Errors
     ///
     /// Those of [`Restore::plan`].
-    pub(crate) fn plan_by(vault: &Vault, index: &JournalIndex, pending: &[Intent], path: &Path) -> Result<Restore> {
+    fn plan_by(
+        vault: &Vault,
+        (index, pending, folders): (&JournalIndex, &[Intent], &LookedFolders),
+        path: &Path,
+    ) -> Result<Restore> {
         let contents = match obstacle::is_gone(path) {
             true => None,
             false => {
@@ -70,7 +98,7 @@ impl Restore {
         let file = contents.as_ref().map(|(file, metadata)| (file.bytes(), sha256(file.bytes()), metadata.clone()));
         let plan = restore::plan_file(&vault.objects(), index, pending, path, file)?;
         if plan.step == RestoreStep::Recreate {
-            obstacle::must_be_creatable(path)?;
+            folders.must_be_creatable(path)?;
         }
         Ok(Restore { path: path.to_owned(), plan })
     }

@@ -223,12 +223,7 @@ fn plan_all(
     outcomes: &mut RestoreOutcomes<'_>,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
-    let plan = |named: &SelectedModule| -> Result<Restore, Error> {
-        let restore = Restore::plan_by(known.vault, known.index, known.pending, named.real_path()?)?;
-        restore.must_have_backup(known.vault)?;
-        Ok(restore)
-    };
-    selection.inspect(plan, |named, restore| {
+    Restore::plan_each(selection, known, |named, restore| {
         let done = restore.map_err(Failure::from).and_then(|restore| describe(&restore, outcomes.is_json, session));
         outcomes.add(named, done, session)
     })

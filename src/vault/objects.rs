@@ -3,13 +3,14 @@
 //! If the file system supports it, a backup shares its blocks with the module. On request, backups are compressed:
 //! `objects/<sha256>.zst`, one Zstandard frame.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, OFlags};
+use rustix::io::Errno;
 
 use crate::digest::{Sha256, sha256};
 use crate::edit::{Differences, Edit};
@@ -53,6 +54,21 @@ impl Object {
     /// The name of its file.
     pub fn file_name(&self) -> String {
         format!("{}{}", self.sha, if self.is_compressed { COMPRESSED } else { "" })
+    }
+}
+
+/// The names of backups: the first eight bytes of each, which tell them apart unless somebody chose them.
+#[derive(Debug, Default)]
+pub(crate) struct BackupNames(HashSet<u64>);
+
+impl BackupNames {
+    /// Whether a backup with this SHA-256 may be there. If not, it is not there.
+    pub(super) fn may_have(&self, sha: Sha256) -> bool {
+        self.0.contains(&BackupNames::key(sha))
+    }
+
+    fn key(sha: Sha256) -> u64 {
+        sha.as_bytes().first_chunk().copied().map_or(0, u64::from_ne_bytes)
     }
 }
 
@@ -162,6 +178,31 @@ impl Objects {
         }
         objects.sort();
         Ok(objects)
+    }
+
+    /// The names of the backups, for many questions. A backup that a line of the journal names was there before the line, so the journal is read
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::all`].
+    pub(crate) fn names(&self) -> Result<BackupNames> {
+        let mut names = BackupNames::default();
+        let folder = match self.open() {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(names),
+            folder => folder?,
+        };
+        let _none = folder.names(|name| {
+            let name = name.to_str().map(|name| name.strip_suffix(COMPRESSED).unwrap_or(name));
+            names.0.extend(name.and_then(|name| name.parse().ok()).map(BackupNames::key));
+            false
+        })?;
+        Ok(names)
+    }
+
+    /// The error of a backup that is not there.
+    pub(super) fn missing(&self, sha: Sha256) -> Error {
+        Error::io(READING, Errno::NOENT).on(self.folder.join(sha.to_string()))
     }
 
     /// Whether the contents of this backup match its name.

@@ -1,9 +1,11 @@
 //! Obstacles: properties of a file or of its folder because of which it can't be written, or could not be restored.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rustix::fs::{Access, AtFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 
@@ -152,13 +154,55 @@ pub fn is_gone(path: &Path) -> bool {
 ///
 /// [`ErrorKind::NotFound`] if its folder does not exist; [`ErrorKind::Guard`] if the folder has an obstacle.
 pub fn must_be_creatable(path: &Path) -> Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| is_gone(folder)) {
-        let error = Error::new(ErrorKind::NotFound, "its folder does not exist").on(path);
-        return Err(error.remedy(Remedy::MakeFolder(folder.to_owned())));
+    FolderState::of(path).must_be_usable(path)
+}
+
+/// The folders of files that are gone, each looked at once: for a plan of many files, which a later look checks again.
+#[derive(Debug, Default)]
+pub(crate) struct LookedFolders(Mutex<HashMap<PathBuf, FolderState>>);
+
+impl LookedFolders {
+    /// As [`must_be_creatable`], as the folder was when it was asked about first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`must_be_creatable`].
+    pub(crate) fn must_be_creatable(&self, path: &Path) -> Result<()> {
+        let Some(folder) = path.parent() else { return must_be_creatable(path) };
+        let mut looked = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        match looked.get(folder) {
+            Some(state) => state.must_be_usable(path),
+            None => looked.entry(folder.to_owned()).or_insert(FolderState::of(path)).must_be_usable(path),
+        }
     }
-    match of_folder(path).into_iter().next() {
-        None => Ok(()),
-        Some(obstacle) => Err(refused(&obstacle).on(path)),
+}
+
+/// Whether a file can be created in a folder.
+#[derive(Debug)]
+enum FolderState {
+    Usable,
+    Gone,
+    Obstacle(Obstacle),
+}
+
+impl FolderState {
+    /// That of the folder of this path.
+    fn of(path: &Path) -> FolderState {
+        match path.parent() {
+            Some(folder) if is_gone(folder) => FolderState::Gone,
+            _ => of_folder(path).into_iter().next().map_or(FolderState::Usable, FolderState::Obstacle),
+        }
+    }
+
+    fn must_be_usable(&self, path: &Path) -> Result<()> {
+        match self {
+            FolderState::Usable => Ok(()),
+            FolderState::Gone => {
+                let error = Error::new(ErrorKind::NotFound, "its folder does not exist").on(path);
+                Err(error.remedy(Remedy::MakeFolder(path.parent().unwrap_or(path).to_owned())))
+            }
+            FolderState::Obstacle(obstacle) => Err(refused(obstacle).on(path)),
+        }
     }
 }
 

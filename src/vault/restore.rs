@@ -15,7 +15,7 @@ use crate::vault::index::JournalIndex;
 use crate::vault::intent::Intent;
 use crate::vault::mark::{MarkedOriginal, PatchMark};
 use crate::vault::metadata::Metadata;
-use crate::vault::objects::{LARGEST, Objects};
+use crate::vault::objects::{BackupNames, LARGEST, Objects};
 use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
 use crate::vault::target::Target;
 use crate::vault::writer::Writer;
@@ -61,6 +61,18 @@ impl RestorePlan {
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Damaged`] if the backup can't be read; the message says if it was dropped.
     pub fn backup(&self, objects: &Objects) -> Result<Vec<u8>> {
         objects.get_up_to(self.original, self.most()).map_err(|e| self.unless_dropped(e))
+    }
+
+    /// Refuses a backup that is not there, by the names of all, or that can't be read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RestorePlan::backup`].
+    pub(crate) fn must_have_backup(&self, objects: &Objects, names: &BackupNames) -> Result<()> {
+        match names.may_have(self.original) {
+            true => self.backup(objects).map(drop),
+            false => Err(self.unless_dropped(objects.missing(self.original))),
+        }
     }
 
     /// The size that the backup has at most.
