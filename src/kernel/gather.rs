@@ -13,7 +13,7 @@ use crate::kernel::imports::{Imports, ModuleImports};
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
 use crate::kernel::preference::DepmodOrder;
-use crate::kernel::tree::{BuiltIn, Export, ModuleTree, TreeModule};
+use crate::kernel::tree::{BuiltIn, Export, MOST_MODULES, ModuleTree, TreeModule};
 use crate::module::container::Container;
 use crate::module::licence::{self, OFFENDERS};
 use crate::module::this_module::ModuleLayout;
@@ -226,9 +226,9 @@ fn preferred(mut modules: Vec<TreeModule>, preference: &DepmodOrder) -> Vec<Tree
 pub(super) fn names_in(list: &[u8]) -> Option<Vec<String>> {
     let list = String::from_utf8_lossy(list);
     let files = list.lines().map(|line| line.split(':').next().unwrap_or_default().trim());
-    let names: Vec<String> =
-        files.filter(|file| !file.is_empty()).map(|file| name_of_file(Path::new(file)).replace('-', "_")).collect();
-    (!names.is_empty()).then_some(names)
+    let names = files.filter(|file| !file.is_empty()).map(|file| name_of_file(Path::new(file)).replace('-', "_"));
+    let names: Vec<String> = names.take(MOST_MODULES + 1).collect();
+    (1..=MOST_MODULES).contains(&names.len()).then_some(names)
 }
 
 /// Gathers from module files in parallel: `files` are below `folder`.
@@ -252,13 +252,16 @@ pub(super) fn gather(folder: &Path, files: &[PathBuf], budget: &WorkBudget) -> G
 pub(super) fn built_in(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Vec<BuiltIn> {
     let mut names: HashMap<String, bool> = HashMap::new();
     let list = String::from_utf8_lossy(list.unwrap_or_default());
-    for line in list.lines().filter(|line| !line.trim().is_empty()) {
+    for line in list.lines().filter(|line| !line.trim().is_empty()).take(MOST_MODULES) {
         names.insert(name_of_file(Path::new(line.trim())), false);
     }
     for string in modinfo.unwrap_or_default().split(|byte| *byte == 0) {
         let string = String::from_utf8_lossy(string);
         let Some((name, field)) = string.split_once('.') else { continue };
         let in_sysfs = field.starts_with("parm=") || field.starts_with("version=");
+        if names.len() > MOST_MODULES {
+            break;
+        }
         *names.entry(name.replace('-', "_")).or_default() |= in_sysfs;
     }
     let mut built_in: Vec<BuiltIn> = names.into_iter().map(|(name, in_sysfs)| BuiltIn { name, in_sysfs }).collect();
@@ -296,6 +299,14 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/modules");
         let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
         gather(&folder, &files, &WorkBudget::new(1 << 30))
+    }
+
+    #[test]
+    fn a_list_of_more_modules_than_any_kernel_has_is_none() {
+        let list = |count: usize| (0..count).map(|n| format!("kernel/m{n}.ko\n")).collect::<String>();
+        assert_eq!(names_in(list(MOST_MODULES).as_bytes()).map(|names| names.len()), Some(MOST_MODULES));
+        assert_eq!(names_in(list(MOST_MODULES + 1).as_bytes()), None);
+        assert_eq!(built_in(Some(list(MOST_MODULES + 1).as_bytes()), None).len(), MOST_MODULES);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::note::Note;
 use crate::kernel::origin::Origin;
 use crate::kernel::packed;
-use crate::kernel::tree::{Export, Exports, ModuleTree, TreeModule};
+use crate::kernel::tree::{Export, Exports, MOST_EXPORTS, MOST_MODULES, ModuleTree, TreeModule};
 use crate::module::name_of_file;
 
 /// Does the text begin as one?
@@ -29,17 +29,23 @@ pub(super) fn read(bytes: &[u8], source: &Origin, budget: &WorkBudget) -> Facts 
 }
 
 /// The facts in a text. The owner `vmlinux` is the image; any other is a module, named by its path without the ending. If a
-/// line is malformed, as the last line of a file that is just being written is, the exports are incomplete.
+/// line is malformed, as the last line of a file that is just being written is, the exports are incomplete; so they are if there
+/// are more than any kernel has.
 pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let mut exports = Exports::default();
     let mut modules: BTreeMap<&str, Vec<(String, Export)>> = BTreeMap::new();
-    let mut bad = 0;
+    let (mut read, mut bad) = (0, 0);
     for text in text.split_inclusive('\n') {
-        let Some(SymversLine { crc, symbol, owner, gpl_only, namespace }) = text.strip_suffix('\n').and_then(line)
-        else {
+        let text = text.strip_suffix('\n').filter(|_| read < MOST_EXPORTS);
+        let Some(SymversLine { crc, symbol, owner, gpl_only, namespace }) = text.and_then(line) else {
             bad += 1;
             continue;
         };
+        if owner != "vmlinux" && modules.len() >= MOST_MODULES && !modules.contains_key(owner) {
+            bad += 1;
+            continue;
+        }
+        read += 1;
         let export = Export { crc: Some(crc), gpl_only: Some(gpl_only), namespace: Some(namespace.to_owned()) };
         if owner == "vmlinux" {
             exports.symbols.insert(symbol.to_owned(), export);
@@ -93,7 +99,7 @@ struct SymversLine<'t> {
 /// `CRC symbol owner kind` with tabs; since 5.4 also a namespace, which followed the symbol up to 5.5 and is at the end since
 /// then (scripts/mod/modpost.c, `write_dump`).
 fn line(line: &str) -> Option<SymversLine<'_>> {
-    let fields: Vec<&str> = line.split('\t').collect();
+    let fields: Vec<&str> = line.split('\t').take(6).collect();
     let (crc, symbol, owner, kind, namespace) = match fields.as_slice() {
         [crc, symbol, owner, kind, rest @ ..] if kind.starts_with("EXPORT_") => {
             (crc, symbol, owner, kind, rest.first().copied().unwrap_or_default())
@@ -161,6 +167,21 @@ mod tests {
             assert_eq!(facts.notes, [Note::BadSymversLines { count: 1, origin: "x".into() }]);
         }
         assert!(facts(whole, &"x".into()).exports.unwrap().value.complete);
+    }
+
+    #[test]
+    fn lines_beyond_what_any_kernel_has_are_counted_and_not_kept() {
+        let text = |count: usize, owner: fn(usize) -> String| {
+            let line = |n: usize| format!("0x00000001\ts{n}\t{}\tEXPORT_SYMBOL\n", owner(n));
+            facts(&(0..count).map(line).collect::<String>(), &"x".into())
+        };
+        let of_image = text(MOST_EXPORTS + 3, |_| "vmlinux".to_owned());
+        let exports = of_image.exports.unwrap().value;
+        assert_eq!((exports.symbols.len(), exports.complete), (MOST_EXPORTS, false));
+        assert_eq!(of_image.notes, [Note::BadSymversLines { count: 3, origin: "x".into() }]);
+        let of_modules = text(MOST_MODULES + 2, |n| format!("m{n}"));
+        assert_eq!(of_modules.tree.unwrap().value.modules.len(), MOST_MODULES);
+        assert_eq!(of_modules.notes, [Note::BadSymversLines { count: 2, origin: "x".into() }]);
     }
 
     #[test]

@@ -5,14 +5,14 @@
 
 use crate::kernel::facts::{Fact, Facts};
 use crate::kernel::origin::Origin;
-use crate::kernel::tree::{Export, Exports};
+use crate::kernel::tree::{Export, Exports, MOST_EXPORTS};
 
 /// Does the text begin as one?
 pub(super) fn looks_like(text: &str) -> bool {
     text.lines().next().and_then(line).is_some()
 }
 
-/// The names of the exports; none from a stub or a file without such entries. They are complete if the end of the table is
+/// The names of the exports; none from a stub or a file without such entries, or with more of them than any kernel has. They are complete if the end of the table is
 /// there too (`__stop___ksymtab`, include/asm-generic/vmlinux.lds.h), which a truncated file lacks.
 pub(super) fn facts(text: &str, source: &Origin) -> Facts {
     let mut exports = Exports::default();
@@ -24,6 +24,9 @@ pub(super) fn facts(text: &str, source: &Origin) -> Facts {
         has_end |= name == "__stop___ksymtab" || name == "__stop___ksymtab_gpl";
         if let Some(symbol) = name.strip_prefix("__ksymtab_").filter(|symbol| !symbol.is_empty()) {
             exports.symbols.insert(symbol.to_owned(), Export::default());
+            if exports.symbols.len() > MOST_EXPORTS {
+                return Facts::default();
+            }
         }
     }
     exports.complete = has_end;
@@ -45,6 +48,14 @@ fn line(line: &str) -> Option<(&str, Option<&str>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_exports_than_any_kernel_has_are_none() {
+        let map = |count: usize| (0..count).map(|n| format!("{n:016x} r __ksymtab_s{n}\n")).collect::<String>();
+        let known = facts(&map(MOST_EXPORTS), &Origin::default()).exports.unwrap();
+        assert_eq!(known.value.symbols.len(), MOST_EXPORTS);
+        assert_eq!(facts(&map(MOST_EXPORTS + 1), &Origin::default()).exports, None);
+    }
 
     #[test]
     fn entries_of_the_table_are_exports() {

@@ -6,6 +6,12 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+/// The most exports in a text: a kernel with all drivers has about 40,000.
+pub(super) const MOST_EXPORTS: usize = 1 << 17;
+
+/// The most modules in a text: a kernel with all drivers has about 10,000.
+pub(super) const MOST_MODULES: usize = 1 << 16;
+
 /// Exported symbols by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exports {

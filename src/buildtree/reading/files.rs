@@ -1,10 +1,10 @@
 //! Reads text files and folders of a tree up to a limit, because anybody can have made the tree.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::module::file;
 
 /// The largest file that is read, in bytes: a configuration has 300 KiB, `Module.symvers` some MiB.
 const MOST: u64 = 64 << 20;
@@ -28,16 +28,11 @@ pub(crate) fn read_text(path: &Path) -> Result<Option<String>> {
         let what = "not a regular file";
         return Err(Error::new(ErrorKind::Malformed, what).hint("put the tree's own file there").on(path));
     }
-    let file = fs::File::open(path)
-        .map_err(|e| Error::io("opening", e).hint("make it readable for you, or run this as its owner").on(path))?;
-    let mut bytes = Vec::new();
-    file.take(MOST + 1).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e).on(path))?;
-    if bytes.len() as u64 > MOST {
-        return Err(Error::new(ErrorKind::TooLarge, format!("larger than {MOST} bytes"))
-            .hint("put the tree's own file there")
-            .on(path));
-    }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let bytes = file::read_small(path, MOST).map_err(|e| match e.kind() {
+        ErrorKind::TooLarge | ErrorKind::NotAModule => e.hint("put the tree's own file there"),
+        _ => e.hint("make it readable for you, or run this as its owner"),
+    })?;
+    Ok(Some(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())))
 }
 
 /// The names in a folder, sorted by bytes; none if it cannot be read.

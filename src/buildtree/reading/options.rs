@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::buildtree::file_line::FileLine;
 use crate::kernel::Config;
 
+/// The most entries that are read: kernels have up to 20,000 options, and memory for each.
+const MOST: usize = 1 << 16;
+
 /// The options of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Options {
@@ -53,7 +56,7 @@ impl Options {
             };
             is_name(name).then(|| (name.to_owned(), Setting { value, line }))
         });
-        Options { file: file.to_owned(), settings: settings.collect(), is_header: false }
+        Options { file: file.to_owned(), settings: settings.take(MOST).collect(), is_header: false }
     }
 
     /// The options of an `autoconf.h`.
@@ -62,7 +65,7 @@ impl Options {
         for (line, text) in lines(text) {
             let mut words = text.splitn(3, [' ', '\t']);
             let (what, name) = (words.next(), words.next().and_then(|name| name.strip_prefix("CONFIG_")));
-            let Some(name) = name.filter(|name| is_name(name)) else { continue };
+            let Some(name) = name.filter(|name| is_name(name) && settings.len() < MOST) else { continue };
             let value = match (what, words.next().unwrap_or_default().trim()) {
                 (Some("#undef"), _) => None,
                 (Some("#define"), "1") => Some("y".to_owned()),

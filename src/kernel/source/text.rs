@@ -33,14 +33,14 @@ impl TextFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.on(path)),
         };
-        let Ok(text) = std::str::from_utf8(&bytes) else { return Ok(None) };
-        let parse = match text {
-            _ if symvers::looks_like(text) => symvers::facts,
-            _ if system_map::looks_like(text) => system_map::facts,
-            _ if config::looks_like(text) => config::facts,
+        let Ok(text) = String::from_utf8(bytes.into_owned()) else { return Ok(None) };
+        let parse = match text.as_str() {
+            start if symvers::looks_like(start) => symvers::facts,
+            start if system_map::looks_like(start) => system_map::facts,
+            start if config::looks_like(start) => config::facts,
             _ => return Ok(None),
         };
-        Ok(Some(TextFile { path: path.to_owned(), text: text.to_owned(), parse }))
+        Ok(Some(TextFile { path: path.to_owned(), text, parse }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Promise: a file in a folder is opened like a file that is named: only a regular one, without waiting, and up to a limit.
 
 use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -91,10 +92,95 @@ fn a_list_of_one_long_line_and_a_configuration_of_many_options_take_little_memor
     }
     const LONG: usize = 200 << 20;
     let root = Root::new();
-    fs::write(root.path("lib/modules/6.1/modules.dep"), vec![b'a'; LONG]).unwrap();
+    let mut long = io::repeat(b'a').take(LONG as u64);
+    io::copy(&mut long, &mut File::create(root.path("lib/modules/6.1/modules.dep")).unwrap()).unwrap();
     assert_eq!(root.ask("modules.dep of one line", LONG), Some(0));
     let root = Root::new();
     let options: String = (0..1_000_000).map(|number| format!("CONFIG_{number:x}=\n")).collect();
     fs::write(root.path("boot/config-6.1"), &options).unwrap();
     root.ask("a configuration of a million options", options.len());
+}
+
+/// A text that a kernel has, and its lines, each with a number.
+type Text = (&'static str, fn(usize) -> String);
+
+/// The texts.
+const TEXTS: [Text; 4] = [
+    ("Module.symvers of the image", |n| format!("0x{n:08x}\ts{n:x}\tvmlinux\tEXPORT_SYMBOL\n")),
+    ("Module.symvers of modules", |n| format!("0x{n:08x}\ts{n:x}\tm{n:x}\tEXPORT_SYMBOL\n")),
+    ("System.map", |n| format!("{n:016x} r __ksymtab_s{n:x}\n")),
+    ("a configuration", |n| format!("CONFIG_{n:x}=y\n")),
+];
+
+#[test]
+fn a_text_of_many_lines_takes_little_memory() {
+    if !in_own_process!() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    for (what, line) in TEXTS {
+        let mut text = BufWriter::new(File::create(&path).unwrap());
+        (0..500_000).for_each(|number| text.write_all(line(number).as_bytes()).unwrap());
+        drop(text);
+        let cost = cost([Path::new("kernel"), &path]);
+        cost.is_bounded(&format!("{what}, 500,000 lines"), fs::metadata(&path).unwrap().len());
+        assert_eq!((cost.status.code(), cost.err.lines().count()), (Some(2), 1), "{}", cost.err);
+    }
+}
+
+#[test]
+fn a_small_package_of_texts_that_repeat_a_line_takes_little_memory() {
+    if !in_own_process!() {
+        return;
+    }
+    const SIZE: usize = 16 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("linux.tar.xz");
+    let list: fn(usize) -> String = |_| "a.ko\n".to_owned();
+    let places = ["Module.symvers", "Module.symvers", "System.map", "config", "modules.order", "modules.builtin"];
+    for (place, (what, line)) in places.into_iter().zip(TEXTS.into_iter().chain([("a list", list), ("a list", list)])) {
+        let line = line(0xabcdef);
+        // Never in memory as a whole, so that the memory of the program can be seen.
+        let file = liblzma::write::XzEncoder::new(File::create(&path).unwrap(), 1);
+        let mut tar = tar::Builder::new(file);
+        let mut header = tar::Header::new_ustar();
+        header.set_size((SIZE / line.len() * line.len()) as u64);
+        let text = Repeated { line: line.as_bytes(), at: 0 }.take(header.size().unwrap());
+        tar.append_data(&mut header, format!("usr/lib/modules/6.1/{place}"), text).unwrap();
+        tar.into_inner().unwrap().finish().unwrap();
+        let size = fs::metadata(&path).unwrap().len();
+        let cost = cost([Path::new("kernel"), &path]);
+        cost.is_bounded(&format!("{what} as {place}, repeated"), size);
+        assert!(!cost.err.contains("bytes of work"), "it is read: {}", cost.err);
+    }
+}
+
+/// A line again and again.
+struct Repeated<'l> {
+    line: &'l [u8],
+    at: usize,
+}
+
+impl Read for Repeated<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = buffer.len().min(self.line.len() - self.at);
+        buffer[..read].copy_from_slice(&self.line[self.at..self.at + read]);
+        self.at = (self.at + read) % self.line.len();
+        Ok(read)
+    }
+}
+
+#[test]
+fn a_build_tree_with_many_options_takes_little_memory() {
+    if !in_own_process!() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let makefile = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION =\nKERNELRELEASE = x\n";
+    fs::write(folder.path().join("Makefile"), makefile).unwrap();
+    fs::create_dir(folder.path().join("scripts")).unwrap();
+    let options: String = (0..1_000_000).map(|number| format!("CONFIG_{number:x}=\n")).collect();
+    fs::write(folder.path().join(".config"), &options).unwrap();
+    cost([Path::new("tree"), folder.path()]).is_bounded("a .config of a million options", options.len() as u64);
 }

@@ -312,7 +312,7 @@ fn something_else_named_makefile() {
         ("a device", "Makefile: not a regular file"),
         ("a socket", "Makefile: not a regular file"),
         ("a folder", "Makefile: not a regular file"),
-        ("a large hole", "Makefile: larger than "),
+        ("a large hole", "Makefile: it exceeds the limit of "),
         ("nothing in it", "Makefile: not a kernel's top Makefile"),
         ("zeros", "Makefile: not a kernel's top Makefile"),
         ("itself included", "Makefile: "),
