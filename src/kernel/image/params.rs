@@ -11,6 +11,9 @@ use crate::kernel::image::vmlinux::Vmlinux;
 /// The longest accepted name, in bytes. MODULE_NAME_LEN is 64 at most.
 const LONGEST_NAME: usize = 256;
 
+/// The most folders, and the most words. A kernel has a few hundred folders, and a few thousand words.
+const MOST: usize = 1 << 16;
+
 /// The names of the folders. `None` if there is no such table, or if it cannot be read.
 pub(super) fn folders(vmlinux: &Vmlinux<'_>) -> Option<BTreeSet<String>> {
     let table = vmlinux.section("__param")?;
@@ -36,12 +39,12 @@ pub(super) fn folders(vmlinux: &Vmlinux<'_>) -> Option<BTreeSet<String>> {
             None => "kernel".to_owned(),
         };
         folders.insert(folder);
+        if folders.len() > MOST {
+            return None;
+        }
     }
     Some(folders)
 }
-
-/// The most words. A kernel has a few thousand.
-const MOST_WORDS: usize = 1 << 16;
 
 /// The words before the dot in strings that look like the name of a parameter, and `kernel`, whose parameters have no dot.
 pub(super) fn prefixes(bytes: &[u8]) -> BTreeSet<String> {
@@ -54,7 +57,7 @@ pub(super) fn prefixes(bytes: &[u8]) -> BTreeSet<String> {
         let begin = before.iter().rposition(|byte| !is_word(byte)).map_or(0, |at| at + 1);
         let word = before.get(begin..).unwrap_or_default();
         let end = after.iter().position(|byte| !is_word(byte)).and_then(|end| Some((end, *after.get(end)?)));
-        if !word.is_empty() && matches!(end, Some((1.., 0))) && words.len() < MOST_WORDS {
+        if !word.is_empty() && matches!(end, Some((1.., 0))) && words.len() < MOST {
             words.insert(String::from_utf8_lossy(word).into_owned());
         }
     }
