@@ -26,6 +26,10 @@ const READ_FROM: (u32, u32) = (6, 12);
 /// The first version in which every kernel examines all structures of a module.
 const ALL_LOOKED_INTO: (u32, u32) = (6, 15);
 
+/// The most pairs of a kernel's and a base's type with the same name, per type. Kernels have few types of one name, and a base
+/// has each name once.
+const PAIRS: usize = 64;
+
 /// Checks the BTF of a module with its own base as a kernel with this BTF and this version (major, minor) does, provided that
 /// the kernel supports bases.
 pub fn validate_with_base(module: &[u8], base: &[u8], kernel: &[u8], version: Option<(u32, u32)>) -> Validity {
@@ -131,16 +135,23 @@ impl BaseRelocation<'_> {
 
     /// `btf_mark_embedded_composite_type_ids`: marks the types of the base that the module's types embed.
     fn embedded(&self, places: &mut [BaseTypeMatch], up_to: usize) -> Result<(), Stop> {
+        // The chain in which each type was reached, by its number; chains may share their ends.
+        let (mut reached, mut chain) = (vec![0u32; self.module.count()], 0u32);
         for id in self.base.count()..up_to {
             let id = number(id);
             let Some(found) = self.module.get(id).filter(|found| is_composite(found.kind)) else { continue };
             for [_, mut at, _] in found.groups::<3>() {
-                let mut left = self.module.count();
+                chain = chain.saturating_add(1);
                 while at != 0 {
-                    let Some(less) = left.checked_sub(1) else {
-                        return Err(Stop::Unforeseeable(format!("a member of type {id} never ends")));
-                    };
-                    left = less;
+                    if let Some(reached) = reached.get_mut(usize::try_from(at).unwrap_or(usize::MAX)) {
+                        match std::mem::replace(reached, chain) {
+                            0 => {}
+                            this if this == chain => {
+                                return Err(Stop::Unforeseeable(format!("a member of type {id} never ends")));
+                            }
+                            _ => break,
+                        }
+                    }
                     let Some(part) = self.module.get(at) else {
                         return Err(Stop::Unforeseeable(format!(
                             "a member of type {id} is of type {at}, which is none"
@@ -188,10 +199,15 @@ impl BaseRelocation<'_> {
             *counts.entry(candidate.found.name).or_default() += 1;
         }
 
-        let mut names = HashSet::new();
+        let (mut names, mut pairs) = (HashSet::new(), 0usize);
+        let most = PAIRS.saturating_mul(self.base.count().saturating_add(self.kernel.count()));
         for BaseCandidate { id, found, wanted } in &candidates {
             let is_ambiguous = is_composite(found.kind) && counts.get(&found.name).is_some_and(|count| *count > 1);
             let by_size = is_sized(found.kind) || is_ambiguous;
+            pairs = pairs.saturating_add(wanted.len());
+            if pairs > most {
+                return Err(Stop::Unforeseeable("its base has too many types of the same name".to_owned()));
+            }
             for (own, want) in *wanted {
                 let Some(place) = places.get_mut(usize::try_from(*own).unwrap_or(usize::MAX)) else { continue };
                 // The kernel compares only 31 bits here.
@@ -559,6 +575,49 @@ mod tests {
         assert!(matches!(of(&none.finish()), Validity::Unsure(_)));
         let bad = case.module(|maker| maker.add("not a name", info(4, 0), 8, EMPTY));
         assert_eq!(case.refusal_of(&bad), (EINVAL, "type 6 (STRUCT): Invalid name".to_owned()));
+    }
+
+    #[test]
+    fn chains_that_share_their_ends_are_followed_once() {
+        // Followed for each member, they would be five thousand million steps.
+        const LONG: u32 = 100_000;
+        let mut case = Case::new();
+        case.base.add("point", info(4, 0), 16, EMPTY);
+        let mut module = case.module(|_| {});
+        // Types 7 on: each is an array of the one before it, and the first one of the structure in the base.
+        for number in 0..LONG {
+            module.add("", info(3, 0), 0, &[if number == 0 { 5 } else { 6 + number }, 1, 2]);
+        }
+        let name = module.string("at");
+        let members: Vec<u32> = (0..LONG).flat_map(|number| [name, 7 + number, 0]).collect();
+        module.add("mine", info(4, LONG), u32::MAX, &members);
+        pad(&mut module);
+        assert_eq!(case.check(&module), Validity::Valid);
+        // All of them embed it, so its size counts.
+        let mut other = Case::new();
+        other.base.add("point", info(4, 0), 24, EMPTY);
+        assert!(other.refusal_of(&module).1.contains("type 5 (point)"));
+    }
+
+    #[test]
+    fn very_many_types_of_one_name_are_not_compared_in_pairs() {
+        let mut case = Case::new();
+        // Integers of two encodings, so that none of the pairs matches.
+        let (ours, theirs) = (case.base.string("same"), case.kernel.string("same"));
+        let types = |name: u32, data: u32, count: usize| {
+            let one: Vec<u8> = [name, info(1, 0), 4, data].into_iter().flat_map(u32::to_le_bytes).collect();
+            one.repeat(count)
+        };
+        case.kernel.types.extend(types(theirs, 32, 200));
+        case.base.types.extend(types(ours, 1 << 24 | 32, 200));
+        let reason = "its base has too many types of the same name";
+        assert_eq!(case.check(&case.module(|_| {})), Validity::Unsure(reason.to_owned()));
+        // A few of them are compared.
+        let mut case = Case::new();
+        let (ours, theirs) = (case.base.string("same"), case.kernel.string("same"));
+        case.kernel.types.extend(types(theirs, 32, 20));
+        case.base.types.extend(types(ours, 1 << 24 | 32, 20));
+        assert!(case.refusal().1.contains("type 5 (same)"));
     }
 
     #[test]
