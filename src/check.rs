@@ -257,6 +257,9 @@ pub struct CheckReport<'c> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     undecided: Vec<&'static str>,
     dmesg: &'c [String],
+    /// The number of further lines, if there are too many to list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dmesg_more: Option<usize>,
     /// Further lines are possible.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dmesg_open: bool,
@@ -300,6 +303,7 @@ impl<'c> CheckReport<'c> {
             },
             undecided: verdict.undecided.iter().map(|step| step.name()).collect(),
             dmesg: &verdict.dmesg,
+            dmesg_more: Some(verdict.dmesg_more).filter(|more| *more > 0),
             dmesg_open: verdict.is_dmesg_open,
             taint: verdict.taint.as_deref(),
             stage: verdict.stage.map(LoaderStep::name),

@@ -64,6 +64,9 @@ struct VerdictReport<'p> {
     verdict: Decision,
     errno: Option<i32>,
     dmesg: &'p [String],
+    /// The number of further lines, if there are too many to list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dmesg_more: Option<usize>,
     taint: Option<&'p str>,
     stage: Option<&'static str>,
     findings: &'p [Finding],
@@ -75,6 +78,7 @@ impl<'p> VerdictReport<'p> {
             verdict: verdict.answer,
             errno: verdict.errno,
             dmesg: &verdict.dmesg,
+            dmesg_more: Some(verdict.dmesg_more).filter(|more| *more > 0),
             taint: verdict.taint.as_deref(),
             stage: verdict.stage.map(LoaderStep::name),
             findings: &verdict.findings,

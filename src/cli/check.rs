@@ -153,7 +153,7 @@ fn print(
     if verdict.answer == Decision::Refused && verdict.dmesg.is_empty() && is_certain && !verdict.is_dmesg_open {
         row("the kernel logs", "nothing that is known of its version")?;
     }
-    if let Some(more) = verdict.dmesg.len().checked_sub(LINES).filter(|more| *more > 0) {
+    if let Some(more) = (verdict.dmesg.len() + verdict.dmesg_more).checked_sub(LINES).filter(|more| *more > 0) {
         row("", &format!("… and {} more", output::count(more, "line")))?;
     }
     if let Some(errno) = verdict.errno_words() {
@@ -220,7 +220,7 @@ fn print_finding(finding: &Finding, session: &mut Session<'_>) -> Result<(), Fai
         StepResult::Skip => session.paint(Paint::Odd, "skip   "),
         StepResult::Unknown => session.paint(Paint::Odd, "unknown"),
     };
-    writeln!(session.out, "  {:<17} {result}  {}", finding.step.name(), for_eyes(&finding.note))?;
+    writeln!(session.out, "  {:<17} {result}  {}", finding.step.name(), for_eyes(&finding.sentence()))?;
     Ok(())
 }
 

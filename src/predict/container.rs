@@ -90,7 +90,7 @@ pub(super) fn attempt(
     record.findings.retain(|finding| finding.step != LoaderStep::Container);
     if !is_decided {
         // Facts that are certain for only one loader do not decide the result.
-        (record.refused, record.dmesg) = (None, Vec::new());
+        (record.refused, record.dmesg, record.dmesg_more) = (None, Vec::new(), 0);
     }
     if let (false, true, [first, others @ ..]) = (is_decided, is_refused, errnos.as_slice()) {
         record.refused = Some((LoaderStep::Container, *first));

@@ -147,10 +147,15 @@ pub(super) fn number(bytes: &[u8], endian: Endian, at: usize, size: usize) -> u6
     at.checked_add(size).and_then(|end| bytes.get(at..end)).map_or(0, |digits| endian.number(digits))
 }
 
-/// A C string at an offset, up to its NUL or the end of the bytes.
+/// The longest string that is read, in bytes. No kernel has a longer name (KSYM_NAME_LEN is 512), and its log has no longer
+/// line; without a limit, many names that share the bytes of a long one cost their product.
+const LONGEST_STRING: usize = 1024;
+
+/// A C string at an offset, up to its NUL, the end of the bytes, or the longest length.
 pub(super) fn string(bytes: &[u8], at: u64) -> &[u8] {
     let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
-    rest.split(|byte| *byte == 0).next().unwrap_or_default()
+    let near = rest.get(..LONGEST_STRING).unwrap_or(rest);
+    near.get(..memchr::memchr(0, near).unwrap_or(near.len())).unwrap_or_default()
 }
 
 /// A module that passed the ELF checks: the loader's state for the later steps (`struct load_info`, kernel/module/internal.h).

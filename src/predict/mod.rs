@@ -86,6 +86,7 @@ pub fn predict(subject: &Candidate<'_>, kernel: &Kernel, load: &LoadOptions) -> 
         stage: asked.refused.filter(|_| is_refused).map(|(step, _)| step),
         taint: (answer != Decision::Unknown && !are_taints_open).then_some(letters),
         dmesg: asked.dmesg,
+        dmesg_more: asked.dmesg_more,
         is_dmesg_open: asked.lines_are_open,
         is_changed: is_refused && asked.is_changed,
         findings: asked.findings,

@@ -1,6 +1,7 @@
 //! The record of an attempt at loading: findings, log lines, taints, and the step at which it ended.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 use crate::kernel::Origin;
 use crate::predict::errno;
@@ -11,11 +12,36 @@ use crate::predict::verdict::{Decision, Finding, LoaderStep, StepResult};
 /// The result of a step: the loader continues, or refuses the module with a step and an errno.
 pub(super) type Flow = Result<(), (LoaderStep, i32)>;
 
+/// The number of findings of one kind that are listed; further ones are counted.
+const LISTED: usize = 5;
+
+/// The most log lines that are listed, and the most bytes in them; further lines are counted. Of the real modules, the largest
+/// cause two thousand lines on a kernel with other CRCs.
+const MOST_LINES: usize = 10_000;
+const MOST_LINE_BYTES: usize = 1 << 20;
+
+/// The longest line in bytes: a record of the kernel's log holds 1024 (PRINTKRB_RECORD_MAX, kernel/printk/internal.h).
+const LONGEST_LINE: usize = 1024;
+
+/// The findings of one kind.
+#[derive(Clone, Default)]
+struct SimilarFindings {
+    /// The hashes of their different notes.
+    notes: HashSet<u64>,
+    /// The index of the last one that is listed.
+    last: usize,
+}
+
 /// The record of one attempt.
 #[derive(Clone, Default)]
 pub(super) struct AttemptRecord {
     pub(super) findings: Vec<Finding>,
     pub(super) dmesg: Vec<String>,
+    /// The number of log lines that are not listed.
+    pub(super) dmesg_more: usize,
+    dmesg_bytes: usize,
+    similar: HashMap<&'static str, SimilarFindings>,
+    hasher: RandomState,
     pub(super) taints: Taints,
     pub(super) needs: Vec<String>,
     /// The step that refused the module, and its errno.
@@ -96,7 +122,15 @@ impl AttemptRecord {
 
     /// Records a line that the loader prints.
     pub(super) fn say(&mut self, line: impl Into<String>) {
-        self.dmesg.push(line.into());
+        let mut line: String = line.into();
+        line.truncate(line.floor_char_boundary(LONGEST_LINE));
+        self.dmesg_bytes += line.len();
+        if self.dmesg.len() < MOST_LINES && self.dmesg_bytes <= MOST_LINE_BYTES {
+            self.dmesg.push(line);
+        } else {
+            self.dmesg_more += 1;
+            self.lines_are_open = true;
+        }
     }
 
     /// Records a passed step.
@@ -128,6 +162,21 @@ impl AttemptRecord {
         let finding = Finding::new(step, StepResult::Unknown, note);
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
+        }
+    }
+
+    /// Records a finding of a kind of which a module may have any number, with notes that differ in a name or a place. Equal
+    /// ones are recorded once; the first few are listed, and the others are counted.
+    pub(super) fn one_of_kind(&mut self, kind: &'static str, finding: Finding) {
+        let similar = self.similar.entry(kind).or_default();
+        if !similar.notes.insert(self.hasher.hash_one(&finding.note)) {
+            return;
+        }
+        if similar.notes.len() <= LISTED {
+            similar.last = self.findings.len();
+            self.findings.push(finding);
+        } else if let Some(last) = self.findings.get_mut(similar.last) {
+            last.more += 1;
         }
     }
 
@@ -167,5 +216,52 @@ fn errnos_of(step: LoaderStep, rules: &Rules<'_>) -> &'static [i32] {
         LoaderStep::Symbols => &[errno::ENOENT, errno::EINVAL],
         LoaderStep::Relocations => &[errno::ENOEXEC, errno::EINVAL, errno::ENOENT],
         LoaderStep::Btf => &[errno::EINVAL],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(note: String) -> Finding {
+        Finding::new(LoaderStep::Relocations, StepResult::Unknown, note)
+    }
+
+    #[test]
+    fn of_many_findings_of_a_kind_the_first_are_listed_and_the_others_counted() {
+        let mut record = AttemptRecord::default();
+        for place in 0..1000 {
+            // Equal ones count once.
+            record.one_of_kind("place", finding(format!("what is at {place}?")));
+            record.one_of_kind("place", finding(format!("what is at {place}?")));
+            record.one_of_kind("other", finding("another question".to_owned()));
+        }
+        let sentences: Vec<String> = record.findings.iter().map(Finding::sentence).collect();
+        assert_eq!(
+            sentences,
+            [
+                "what is at 0?",
+                "another question",
+                "what is at 1?",
+                "what is at 2?",
+                "what is at 3?",
+                "what is at 4? (and 995 more like this)",
+            ]
+        );
+    }
+
+    #[test]
+    fn log_lines_end_after_their_most() {
+        let mut record = AttemptRecord::default();
+        (0..MOST_LINES).for_each(|_| record.say("line"));
+        assert!((record.dmesg_more, record.lines_are_open) == (0, false));
+        record.say("line");
+        assert!((record.dmesg.len(), record.dmesg_more, record.lines_are_open) == (MOST_LINES, 1, true));
+        // A log has no longer lines, and a character is not cut in the middle.
+        let mut record = AttemptRecord::default();
+        (0..MOST_LINES).for_each(|_| record.say("ä€".repeat(1000)));
+        assert_eq!(record.dmesg[0].len(), 1022);
+        assert!(record.dmesg.iter().map(String::len).sum::<usize>() <= MOST_LINE_BYTES);
+        assert_eq!(record.dmesg.len() + record.dmesg_more, MOST_LINES);
     }
 }

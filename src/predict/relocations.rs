@@ -19,7 +19,7 @@ use crate::predict::load_info::{
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::structure;
-use crate::predict::verdict::LoaderStep;
+use crate::predict::verdict::{Finding, LoaderStep, StepResult};
 
 const EM_X86_64: u16 = 62;
 
@@ -52,7 +52,11 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
             format!("relocations as in the source of arch/{}: not measured on such a kernel", arch.name),
         );
     }
-    let module = InModule { symbols: loaded.symbols_with_none().collect(), is_64: machine.class == Class::Elf64 };
+    let module = InModule {
+        symbols: loaded.symbols_with_none().collect(),
+        is_64: machine.class == Class::Elf64,
+        allocated: loaded.allocated(),
+    };
     for (at, section) in loaded.sections.iter().enumerate().skip(1).filter(|(_, section)| is_table(section)) {
         let Some(target) = loaded.sections.get(section.info as usize) else { continue };
         if !loaded.stays(section.info as usize) || section.flags & SHF_RELA_LIVEPATCH != 0 {
@@ -111,6 +115,8 @@ pub(super) fn relocations<'l>(
 struct InModule<'l> {
     symbols: Vec<SymbolEntry<'l>>,
     is_64: bool,
+    /// The memory that its sections take, in bytes.
+    allocated: u64,
 }
 
 /// The state while one section of relocations is checked.
@@ -144,7 +150,7 @@ impl RelocationWalk<'_> {
                             "does this version know relocations of type {} ({}, R_…_{})? ({what})",
                             row.number, self.arch.name, row.name
                         );
-                        once(record, note);
+                        once(record, "unknown type", note);
                         continue;
                     }
                 },
@@ -153,6 +159,7 @@ impl RelocationWalk<'_> {
             let Some(symbol) = self.module.symbols.get(relocation.symbol).copied() else {
                 once(
                     record,
+                    "no symbol",
                     "a relocation is against a symbol that does not exist, and the kernel may crash".to_owned(),
                 );
                 continue;
@@ -172,7 +179,7 @@ impl RelocationWalk<'_> {
                     self.zeros(&site, size, record)?;
                     return refuse(refusal, record);
                 }
-                RelocationResult::Unsure(note) => once(record, note),
+                RelocationResult::Unsure(note) => once(record, "unsure", note),
                 RelocationResult::Done => {}
             }
             self.zeros(&site, size, record)?;
@@ -189,7 +196,7 @@ impl RelocationWalk<'_> {
                              loader uses it, and may crash",
                             relocation.offset
                         );
-                        once(record, note);
+                        once(record, "used member", note);
                     }
                 }
             }
@@ -274,7 +281,7 @@ impl RelocationWalk<'_> {
         let kind = |section: &SectionHeader| section.flags & (SHF_WRITE | SHF_EXECINSTR);
         let widest = self.arch.addresses.apart;
         match is_init(self.target) == is_init(other) && kind(self.target) == kind(other) {
-            true => widest.min(i128::from(self.loaded.allocated()) + GAPS),
+            true => widest.min(i128::from(self.module.allocated) + GAPS),
             false => widest,
         }
     }
@@ -334,7 +341,7 @@ impl RelocationWalk<'_> {
                 "a relocation at 0x{:x} is outside {section}; the kernel does not check that, and may crash over it",
                 site.relocation.offset
             );
-            once(record, note);
+            once(record, "outside", note);
         }
         Ok(())
     }
@@ -365,7 +372,7 @@ impl RelocationWalk<'_> {
                     site.relocation.offset,
                     String::from_utf8_lossy(self.loaded.name_of(self.target))
                 );
-                once(record, note);
+                once(record, "nonzero", note);
                 Ok(())
             }
         }
@@ -408,7 +415,7 @@ fn refuse(refusal: Refusal, record: &mut AttemptRecord) -> Flow {
     record.fail(LoaderStep::Relocations, refusal.errno, refusal.note, None)
 }
 
-/// Asks for a fact once, even if several relocations depend on it.
-fn once(record: &mut AttemptRecord, note: String) {
-    record.unknown_once(LoaderStep::Relocations, note);
+/// Asks for a fact once, even if several relocations depend on it; of the questions of one kind, the first few.
+fn once(record: &mut AttemptRecord, kind: &'static str, note: String) {
+    record.one_of_kind(kind, Finding::new(LoaderStep::Relocations, StepResult::Unknown, note));
 }

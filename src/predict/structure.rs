@@ -6,7 +6,7 @@ use crate::predict::attempt::Attempt;
 use crate::predict::load_info::LoadInfo;
 use crate::predict::record::AttemptRecord;
 use crate::predict::symbol_versions;
-use crate::predict::verdict::LoaderStep;
+use crate::predict::verdict::{Finding, LoaderStep, StepResult};
 
 const EM_X86_64: u16 = 62;
 
@@ -49,7 +49,7 @@ pub(super) fn pointer(
             "what does the kernel's struct module have at 0x{offset:x}, where the module's has a pointer? (the \
              kernel's BTF)"
         );
-        record.unknown(LoaderStep::Relocations, note);
+        record.one_of_kind("member", Finding::new(LoaderStep::Relocations, StepResult::Unknown, note));
         return OverwrittenMember::Fine;
     };
     let end = offset.saturating_add(loaded.header.class.word() as u64);
@@ -70,7 +70,7 @@ pub(super) fn pointer(
                      by then?",
                     member.name
                 );
-                record.unknown(LoaderStep::Relocations, note);
+                record.one_of_kind("empty member", Finding::new(LoaderStep::Relocations, StepResult::Unknown, note));
                 return OverwrittenMember::Fine;
             }
         }
@@ -80,7 +80,8 @@ pub(super) fn pointer(
         "a pointer of struct module is written to 0x{offset:x}, where the kernel has {at}: the kernel does not \
          notice, and it is not safe"
     );
-    record.pass(LoaderStep::Relocations, note, Some(&layout.source));
+    let finding = Finding::new(LoaderStep::Relocations, StepResult::Pass, note);
+    record.one_of_kind("pointer", Finding { source: Some(layout.source.to_string()), ..finding });
     OverwrittenMember::Fine
 }
 

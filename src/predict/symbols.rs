@@ -4,6 +4,8 @@
 //! `simplify_symbols`, `resolve_symbol`, `inherit_taint` and `verify_namespace_is_imported` (kernel/module/main.c 6.12;
 //! kernel/module.c before 5.18). The errno is that of the last symbol that fails; each failing symbol has its own lines.
 
+use std::collections::HashSet;
+
 use crate::kernel::{KnownSymbol, Origin, SymbolOwner, TreeModule};
 use crate::predict::arch;
 use crate::predict::attempt::Attempt;
@@ -13,6 +15,7 @@ use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::symbol_versions::{Compared, Versions, line};
 use crate::predict::verdict::LoaderStep;
+use crate::text::grouped;
 
 /// Special section indexes (include/uapi/linux/elf.h; SHN_LIVEPATCH is the kernel's own).
 const SHN_UNDEF: u16 = 0;
@@ -39,26 +42,46 @@ enum Exporter<'k> {
     Unknown,
 }
 
+/// The first few of any number of names, and their number.
+#[derive(Default)]
+struct SymbolNames {
+    first: Vec<String>,
+    count: usize,
+}
+
+impl SymbolNames {
+    fn push(&mut self, name: String) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(name);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
 /// The results that the step collects.
 #[derive(Default)]
 struct SymbolTally {
     resolved: usize,
-    differing: Vec<String>,
-    missing: Vec<String>,
+    differing: SymbolNames,
+    missing: SymbolNames,
     /// Modules that export missing symbols and are not loaded.
     not_loaded: Vec<String>,
     /// The image's exports are known completely.
     image_is_known: bool,
-    other: Vec<String>,
-    unknown: Vec<String>,
+    other: SymbolNames,
+    unknown: SymbolNames,
     /// Symbols that are exported, but not known by what: the image or a module.
-    unknown_owner: Vec<String>,
+    unknown_owner: SymbolNames,
     /// Symbols whose namespaces are not known.
-    unknown_namespace: Vec<String>,
+    unknown_namespace: SymbolNames,
     /// Symbols for which the module has no CRC, and it is not known whether the kernel requires one.
-    missing_crc: Vec<String>,
+    missing_crc: SymbolNames,
     /// Symbols in nonexistent sections, which the kernel does not check.
-    invalid_section: Vec<String>,
+    invalid_section: SymbolNames,
     crc_unknown: usize,
     /// Imports that a kernel with CONFIG_MODULE_SIG_PROTECT may withhold from an unsigned module.
     protected: usize,
@@ -76,7 +99,7 @@ impl SymbolTally {
     fn open(&self) -> usize {
         let lists =
             [&self.unknown, &self.unknown_owner, &self.unknown_namespace, &self.missing_crc, &self.invalid_section];
-        lists.iter().map(|list| list.len()).sum::<usize>() + self.crc_unknown
+        lists.iter().map(|list| list.count).sum::<usize>() + self.crc_unknown
     }
 }
 
@@ -84,7 +107,7 @@ impl SymbolTally {
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
     module_namespaces(attempt, loaded, record)?;
     let versions = Versions::of(attempt, loaded);
-    let imports: Vec<&[u8]> = loaded.modinfo_all("import_ns").collect();
+    let imports: HashSet<&[u8]> = loaded.modinfo_all("import_ns").collect();
     let image = attempt.kernel.facts.exports.as_ref();
     let image_is_known = image.is_some_and(|exports| exports.value.complete);
     let mut tally = SymbolTally { image_is_known, uses_gpl_only: Some(false), ..SymbolTally::default() };
@@ -144,7 +167,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
 fn undefined(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
-    (versions, imports): (&Versions<'_>, &[&[u8]]),
+    (versions, imports): (&Versions<'_>, &HashSet<&[u8]>),
     (name, is_weak): (&str, bool),
     record: &mut AttemptRecord,
     tally: &mut SymbolTally,
@@ -355,7 +378,7 @@ fn namespace(
     attempt: &Attempt<'_>,
     loaded: &LoadInfo<'_>,
     (name, known): (&str, &KnownSymbol<'_>),
-    imports: &[&[u8]],
+    imports: &HashSet<&[u8]>,
     record: &mut AttemptRecord,
     tally: &mut SymbolTally,
 ) -> Option<i32> {
@@ -364,13 +387,13 @@ fn namespace(
     }
     let Some(namespace) = known.namespace.as_deref() else {
         // A module that uses the symbol has imported its namespace, if there is one.
-        let imports_all = |theirs: &&[String]| theirs.iter().all(|theirs| imports.contains(&theirs.as_bytes()));
+        let imports_all = |theirs: &&[String]| theirs.iter().all(|theirs| imports.contains(theirs.as_bytes()));
         if !known.users.iter().any(imports_all) {
             tally.unknown_namespace.push(name.to_owned());
         }
         return None;
     };
-    if namespace.is_empty() || imports.contains(&namespace.as_bytes()) {
+    if namespace.is_empty() || imports.contains(namespace.as_bytes()) {
         return None;
     }
     match attempt.rules.has(Rule::ModuleNamespaces) {
@@ -450,8 +473,8 @@ fn conclude(tally: SymbolTally, record: &mut AttemptRecord) -> Flow {
         reasons.push(format!("it needs modules that are not loaded: {}", tally.not_loaded.join(" ")));
     }
     if !tally.differing.is_empty() {
-        let count = tally.resolved + tally.differing.len();
-        reasons.push(format!("{} of {count} CRCs differ: {}", tally.differing.len(), named(&tally.differing)));
+        let count = tally.resolved + tally.differing.count;
+        reasons.push(format!("{} of {count} CRCs differ: {}", tally.differing.count, named(&tally.differing)));
     }
     if !tally.other.is_empty() {
         reasons.push(named(&tally.other));
@@ -529,10 +552,10 @@ fn open_questions(tally: &SymbolTally, record: &mut AttemptRecord) {
 }
 
 /// The first few names, and the number of the others.
-fn named(names: &[String]) -> String {
-    let mut text = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if let Some(more) = names.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        text.push_str(&format!(" and {more} more"));
+fn named(names: &SymbolNames) -> String {
+    let mut text = names.first.join(", ");
+    if let Some(more) = names.count.checked_sub(NAMED).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {} more", grouped(more as u64)));
     }
     text
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::predict::danger::Danger;
 use crate::predict::userspace::{errno_name, errno_words};
+use crate::text::grouped;
 
 /// The kernel's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,11 +108,27 @@ pub struct Finding {
     pub source: Option<String>,
     /// The reason, in words; for an unknown step, which fact would decide it.
     pub note: String,
+    /// The number of further findings of this kind, whose notes differ only in a name or a place and which are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Finding {
     pub(super) fn new(step: LoaderStep, result: StepResult, note: impl Into<String>) -> Finding {
-        Finding { step, result, module: None, kernel: None, source: None, note: note.into() }
+        Finding { step, result, module: None, kernel: None, source: None, note: note.into(), more: 0 }
+    }
+
+    /// The reason, and the number of further findings of this kind.
+    pub(crate) fn sentence(&self) -> String {
+        match self.more {
+            0 => self.note.clone(),
+            more => format!("{} (and {} more like this)", self.note, grouped(more as u64)),
+        }
     }
 }
 
@@ -134,6 +151,8 @@ pub struct Verdict {
     /// The lines that the loader prints, in order and without timestamps, in a kernel whose taint was clear before and if the
     /// undecided steps pass.
     pub dmesg: Vec<String>,
+    /// The number of further lines that the loader prints, which are not listed because there are too many.
+    pub dmesg_more: usize,
     /// The loader may print further lines about unknown facts that lead to no refusal.
     pub is_dmesg_open: bool,
     /// The taints that the attempt leaves, as letters in the order of their bits; `None` if they are not known.

@@ -315,7 +315,7 @@ fn reasons(trial: &Trial) -> Markup {
         ul {
             @for finding in telling {
                 li {
-                    b { (finding.step.name()) @if finding.result == StepResult::Unknown { ", unknown" } } ": " (text::line(&finding.note))
+                    b { (finding.step.name()) @if finding.result == StepResult::Unknown { ", unknown" } } ": " (text::line(&finding.sentence()))
                     @if let Some(source) = &finding.source { " " small { "(from " (text::line(source)) ")" } }
                 }
             }

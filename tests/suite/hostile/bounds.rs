@@ -21,6 +21,8 @@ pub(crate) struct Cost {
     pub(crate) status: ExitStatus,
     memory: u64,
     pub(crate) time: Duration,
+    /// The processor time in user mode.
+    pub(crate) cpu: Duration,
     pub(crate) err: String,
 }
 
@@ -42,7 +44,9 @@ pub(crate) fn cost<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item 
     let time = start.elapsed();
     // In KiB (getrusage(2)). The child starts as a copy of this process, so this process's own peak is in it.
     let memory = u64::try_from(usage.ru_maxrss).unwrap() << 10;
-    Cost { status, memory, time, err: fs::read_to_string(err).unwrap() }
+    let cpu = Duration::from_secs(u64::try_from(usage.ru_utime.tv_sec).unwrap())
+        + Duration::from_micros(u64::try_from(usage.ru_utime.tv_usec).unwrap());
+    Cost { status, memory, time, cpu, err: fs::read_to_string(err).unwrap() }
 }
 
 /// A file that breaks the promise should fail its test without harming the machine: 2 GiB of memory, and 30 seconds.
@@ -82,7 +86,7 @@ impl Cost {
 
     /// As [`Cost::is_bounded`], for any exit status.
     pub(crate) fn takes_little_memory(&self, what: &str, size: u64) -> &Cost {
-        let Cost { status, memory, time, err } = self;
+        let Cost { status, memory, time, err, .. } = self;
         let at_most = if *memory <= own_peak() { "≤" } else { "" };
         println!("{what:<64} {size:>8} {at_most:>3}{:>4} MiB {:>5} ms  {status}", memory >> 20, time.as_millis());
         assert!(!err.contains("panicked at"), "{what}: {err}");

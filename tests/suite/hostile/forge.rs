@@ -14,7 +14,11 @@ const MIB: usize = 1 << 20;
 const SHT_PROGBITS: u32 = 1;
 const SHT_SYMTAB: u32 = 2;
 const SHT_STRTAB: u32 = 3;
+const SHT_RELA: u32 = 4;
 const SHT_NOTE: u32 = 7;
+
+const SHF_ALLOC: u64 = 2;
+const SHF_EXECINSTR: u64 = 4;
 
 /// A section of an ELF file, 64 bit, little-endian.
 struct Section {
@@ -24,6 +28,9 @@ struct Section {
     /// The position of its bytes in the file, unless they have their own place.
     place: Option<(usize, usize)>,
     link: u32,
+    info: u32,
+    flags: u64,
+    address: u64,
     bytes: Vec<u8>,
 }
 
@@ -49,7 +56,16 @@ impl Forge {
     fn add(&mut self, name: &str, kind: u32, bytes: &[u8]) -> &mut Section {
         let at = if name.is_empty() { 0 } else { self.names.len() };
         self.names.extend(name.bytes().chain(once(0)));
-        let section = Section { name: at, kind, place: None, link: 0, bytes: bytes.to_vec() };
+        let section = Section {
+            name: at,
+            kind,
+            place: None,
+            link: 0,
+            info: 0,
+            flags: SHF_ALLOC,
+            address: 0,
+            bytes: bytes.to_vec(),
+        };
         self.sections.push(section);
         self.sections.last_mut().unwrap()
     }
@@ -79,8 +95,10 @@ impl Forge {
             let entry = if section.kind == SHT_SYMTAB { 24 } else { 0 };
             table.extend((section.name as u32).to_le_bytes());
             table.extend(section.kind.to_le_bytes());
-            table.extend([2, 0, offset as u64, size as u64].iter().flat_map(|n| n.to_le_bytes()));
-            table.extend([section.link, 0].iter().flat_map(|n| n.to_le_bytes()));
+            table.extend(
+                [section.flags, section.address, offset as u64, size as u64].iter().flat_map(|n| n.to_le_bytes()),
+            );
+            table.extend([section.link, section.info].iter().flat_map(|n| n.to_le_bytes()));
             table.extend([alignment, entry].iter().flat_map(|n: &u64| n.to_le_bytes()));
             file.extend(&section.bytes);
             file.resize(file.len().next_multiple_of(8), 0);
@@ -133,7 +151,10 @@ pub(crate) fn notes_read_again_and_again() -> Vec<u8> {
     const NOTES: usize = 12 * 80_000; // a note that says nothing has 12 bytes
     let mut forge = Forge::new();
     let notes = vec![0; NOTES];
-    forge.sections.insert(1, Section { name: 0, kind: SHT_NOTE, place: None, link: 0, bytes: notes });
+    forge.add("", SHT_NOTE, &notes);
+    // The place of the notes is known: they are the first bytes after the header.
+    let notes = forge.sections.pop().unwrap();
+    forge.sections.insert(1, notes);
     (0..20_000).for_each(|_| forge.add("", SHT_NOTE, &[]).place = Some((64, NOTES)));
     forge.done()
 }
@@ -200,6 +221,58 @@ pub(crate) fn every_other_byte(byte: u8) -> Vec<u8> {
     let mut forge = Forge::new();
     forge.add(".text", SHT_PROGBITS, &[0, byte].repeat(2 * MIB));
     forge.done()
+}
+
+/// A minimal module that has a `struct module`, so that a loader gets as far as its relocations.
+fn loadable() -> Forge {
+    let mut forge = Forge::with_modinfo(b"license=GPL\0vermagic=6.1 SMP mod_unload \0name=m\0");
+    let mut structure = [0; 896];
+    structure[24] = b'm';
+    forge.add(".gnu.linkonce.this_module", SHT_PROGBITS, &structure);
+    forge
+}
+
+/// A module with a section of this name and 16 bytes, and this many relocations for places after its end.
+pub(crate) fn relocations_outside(name: &str, count: usize) -> Vec<u8> {
+    let mut forge = loadable();
+    let target = forge.sections.len() as u32;
+    forge.add(name, SHT_PROGBITS, &[0; 16]).flags = SHF_ALLOC | SHF_EXECINSTR;
+    add_relocations(&mut forge, target, (0..count).map(|number| 1000 + 8 * number));
+    forge.add_symbols(b"\0x\0", once(1), 0);
+    forge.done()
+}
+
+/// The same with a name of 24 bytes per relocation, so that half of the file is the name.
+pub(crate) fn relocations_outside_a_long_name(count: usize) -> Vec<u8> {
+    relocations_outside(&"x".repeat(24 * count), count)
+}
+
+/// A module with this many sections, and as many relocations in another one.
+pub(crate) fn relocations_times_sections(count: usize) -> Vec<u8> {
+    let mut forge = loadable();
+    let target = forge.sections.len() as u32;
+    forge.add(".text", SHT_PROGBITS, &vec![0; 8 * count]).flags = SHF_ALLOC | SHF_EXECINSTR;
+    (0..count).for_each(|_| forge.add("", SHT_PROGBITS, &[]).flags = SHF_ALLOC | SHF_EXECINSTR);
+    add_relocations(&mut forge, target, (0..count).map(|number| 8 * number));
+    forge.add_symbols(b"\0x\0", once(1), u16::try_from(target).unwrap() + 1);
+    forge.done()
+}
+
+/// A module with this many common symbols, each of which causes the same line in the kernel's log.
+pub(crate) fn common_symbols(count: usize) -> Vec<u8> {
+    let mut forge = loadable();
+    let strings: String = (0..count).map(|number| format!("\0c{number:06}")).chain(["\0".into()]).collect();
+    forge.add_symbols(strings.as_bytes(), (0..count).map(|number| 1 + 8 * number), 0xfff2);
+    forge.done()
+}
+
+/// Adds relocations of the type R_X86_64_64 against the first symbol, at these places in a section.
+fn add_relocations(forge: &mut Forge, target: u32, places: impl Iterator<Item = usize>) {
+    let entry = |place: usize| [place as u64, 1 << 32 | 1, 0].map(u64::to_le_bytes).concat();
+    let table = places.flat_map(entry).collect::<Vec<u8>>();
+    let link = forge.sections.len() as u32 + 1;
+    let section = forge.add(".rela", SHT_RELA, &table);
+    (section.info, section.link) = (target, link);
 }
 
 // ---- Bombs ---------------------------------------------------------------------------------------------------------
@@ -294,6 +367,40 @@ pub(crate) fn vmlinux_of_one_long_name() -> Vec<u8> {
     let entry = [0_u64, 1].map(u64::to_le_bytes).concat();
     forge.add("__ksymtab", SHT_PROGBITS, &entry.repeat(100_000));
     forge.add("__ksymtab_strings", SHT_PROGBITS, &[[0].as_slice(), &[b'a'; 500], &[0]].concat());
+    let mut vmlinux = forge.done();
+    vmlinux[16] = 2; // ET_EXEC
+    vmlinux
+}
+
+const BANNER: &[u8] = b"Linux version 6.1 (us) (gcc) #1 SMP\n\0\0\x006.1 SMP mod_unload \0";
+
+fn vmlinux() -> Forge {
+    let mut forge = Forge { sections: Vec::new(), names: vec![0] };
+    forge.add("", 0, &[]);
+    forge.add(".rodata", SHT_PROGBITS, BANNER).address = 0x1000;
+    forge
+}
+
+/// A kernel with this many sections, where the name of each is the name before it without its start; the first has 100 bytes
+/// per section.
+pub(crate) fn vmlinux_of_names_within_names(count: usize) -> Vec<u8> {
+    let mut forge = vmlinux();
+    let long = forge.names.len();
+    forge.names.extend(vec![b'a'; 100 * count].iter().chain(&[0]));
+    (0..count).for_each(|number| forge.add("", SHT_PROGBITS, &[]).name = long + number);
+    let mut vmlinux = forge.done();
+    vmlinux[16] = 2; // ET_EXEC
+    vmlinux
+}
+
+/// A kernel with this many sections, and as many parameters, whose names are in the last section.
+pub(crate) fn vmlinux_of_parameters_times_sections(count: usize) -> Vec<u8> {
+    let mut forge = vmlinux();
+    (0..count).for_each(|number| forge.add("", SHT_PROGBITS, b"x\0").address = 0x10_0000 + 16 * number as u64);
+    forge.add(".data", SHT_PROGBITS, b"words.last\0").address = 0x10;
+    // Pointers to the name, the operations and the owner, the mode, and a pointer to the value.
+    let entry = [0x10, 0, 0, 0o644, 0].map(u64::to_le_bytes).concat();
+    forge.add("__param", SHT_PROGBITS, &entry.repeat(count)).address = 0x800_0000;
     let mut vmlinux = forge.done();
     vmlinux[16] = 2; // ET_EXEC
     vmlinux

@@ -8,6 +8,7 @@
 //! - [`bounds`]: the memory use and the time for the worst files, among them bombs of 10 GB
 //! - [`budget`]: the work for images, packages and folders with many streams, counted in bytes
 //! - [`folders`]: files in folders that are holes, FIFOs, devices, or larger than any such file
+//! - [`growth`]: the work for files of three sizes, whose parts share bytes or refer to each other
 //! - [`kernels`]: images of kernels, truncated, changed or inconsistent ones, and decompression bombs
 //! - [`properties`]: properties of any bytes, any request and any text
 
@@ -15,6 +16,7 @@ mod bounds;
 mod budget;
 mod folders;
 mod forge;
+mod growth;
 mod kernels;
 mod mutations;
 mod packages;

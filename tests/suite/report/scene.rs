@@ -97,7 +97,7 @@ fn line(phase: Phase, text: &str) -> LogLine {
 }
 
 fn finding(step: LoaderStep, result: StepResult, note: &str) -> Finding {
-    Finding { step, result, module: None, kernel: None, source: None, note: note.to_owned() }
+    Finding { step, result, module: None, kernel: None, source: None, note: note.to_owned(), more: 0 }
 }
 
 fn seen(trial: &mut Trial, what: &str, how: &str) {
