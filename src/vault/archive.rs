@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! objects/SHA256[.zst]   the backups, as they are in the state folder, sorted
-//! journal.jsonl          the journal; older segments, journal.N.jsonl, before it
+//! journal.jsonl          the journal; before it the parts that repairs closed, journal.N.jsonl, each after its copy,
+//!                        journal.N.copy.jsonl; the copy of journal.jsonl itself, journal.copy.jsonl, only if it is damaged
 //! manifest.json          name, size and SHA-256 of each member; number of lines and last hash of the journal
 //! ```
 //!
@@ -20,8 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
-use crate::vault::layout::JOURNAL;
+use crate::vault::layout::{COPY, JOURNAL};
 use crate::vault::objects::{COMPRESSED, Object};
+use crate::vault::parts::PartRead;
 
 /// The schema version of a manifest. A reader refuses a higher number.
 const SCHEMA_VERSION: u32 = 1;
@@ -54,10 +56,19 @@ pub(super) enum MemberName {
         /// Whether it is a Zstandard frame.
         is_compressed: bool,
     },
-    /// A segment of the journal, by its number; the current one has the highest.
-    Journal(u64),
+    /// A file of a part of the journal, by the number of the part; the current one has the highest.
+    Journal(u64, PartFile),
     /// The manifest.
     Manifest,
+}
+
+/// A file of a part of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PartFile {
+    /// The copy of its lines.
+    Copy,
+    /// Its lines.
+    Lines,
 }
 
 impl MemberName {
@@ -66,17 +77,29 @@ impl MemberName {
         MemberName::Backup { sha: object.sha, is_compressed: object.is_compressed }
     }
 
-    /// The current segment of the journal.
-    pub(super) const CURRENT: MemberName = MemberName::Journal(u64::MAX);
+    /// The current part of the journal.
+    pub(super) const CURRENT: MemberName = MemberName::Journal(u64::MAX, PartFile::Lines);
 
-    /// A segment of the journal, by the name of its file.
-    pub(super) fn of_segment(name: &str) -> Option<MemberName> {
-        if name == JOURNAL {
-            return Some(MemberName::CURRENT);
+    /// A file of the journal, by its name.
+    pub(super) fn of_journal(name: &str) -> Option<MemberName> {
+        match name {
+            JOURNAL => return Some(MemberName::CURRENT),
+            COPY => return Some(MemberName::Journal(u64::MAX, PartFile::Copy)),
+            _ => {}
         }
         let number = name.strip_prefix("journal.")?.strip_suffix(".jsonl")?;
+        let (number, file) = match number.strip_suffix(".copy") {
+            Some(number) => (number, PartFile::Copy),
+            None => (number, PartFile::Lines),
+        };
         let is_number = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
-        number.parse().ok().filter(|number| is_number && *number != u64::MAX).map(MemberName::Journal)
+        let number = number.parse().ok().filter(|number| is_number && *number != u64::MAX);
+        number.map(|number| MemberName::Journal(number, file))
+    }
+
+    /// Whether it is a part of the journal, and not a copy.
+    pub(super) fn is_lines(&self) -> bool {
+        matches!(self, MemberName::Journal(_, PartFile::Lines))
     }
 
     /// The name with this text; only the names that this program writes have one.
@@ -85,7 +108,7 @@ impl MemberName {
         if text == MANIFEST {
             return Some(MemberName::Manifest);
         }
-        let Some(backup) = text.strip_prefix(OBJECTS) else { return MemberName::of_segment(text) };
+        let Some(backup) = text.strip_prefix(OBJECTS) else { return MemberName::of_journal(text) };
         let (sha, is_compressed) = match backup.strip_suffix(COMPRESSED) {
             Some(sha) => (sha, true),
             None => (backup, false),
@@ -99,9 +122,19 @@ impl MemberName {
             MemberName::Backup { sha, is_compressed } => {
                 format!("{OBJECTS}{sha}{}", if *is_compressed { COMPRESSED } else { "" })
             }
-            MemberName::Journal(u64::MAX) => JOURNAL.to_owned(),
-            MemberName::Journal(number) => format!("journal.{number}.jsonl"),
+            MemberName::Journal(u64::MAX, PartFile::Lines) => JOURNAL.to_owned(),
+            MemberName::Journal(u64::MAX, PartFile::Copy) => COPY.to_owned(),
+            MemberName::Journal(number, PartFile::Lines) => format!("journal.{number}.jsonl"),
+            MemberName::Journal(number, PartFile::Copy) => format!("journal.{number}.copy.jsonl"),
             MemberName::Manifest => MANIFEST.to_owned(),
+        }
+    }
+
+    /// The name of the part of the journal to which it belongs.
+    pub(super) fn part(&self) -> String {
+        match self {
+            MemberName::Journal(number, _) => MemberName::Journal(*number, PartFile::Lines).text(),
+            name => name.text(),
         }
     }
 
@@ -109,7 +142,7 @@ impl MemberName {
     fn mode(&self) -> u32 {
         match self {
             MemberName::Backup { .. } => 0o400,
-            MemberName::Journal(_) | MemberName::Manifest => 0o600,
+            MemberName::Journal(..) | MemberName::Manifest => 0o600,
         }
     }
 }
@@ -139,7 +172,7 @@ pub(super) struct Manifest {
     schema_version: u32,
     /// The program that wrote it.
     tool: String,
-    /// The segments of the journal, oldest first.
+    /// The parts of the journal, oldest first.
     pub(super) journal: Vec<ManifestSegment>,
     /// All members before this one, in their order.
     members: Vec<Member>,
@@ -147,16 +180,16 @@ pub(super) struct Manifest {
     left_out: Vec<String>,
 }
 
-/// A segment of the journal, in a manifest.
+/// A part of the journal, in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ManifestSegment {
     /// The name of its file.
     pub(super) name: String,
-    /// The number of its valid lines.
+    /// The number of the last line up to which no line of the part breaks the chain, which continues that of the part before.
     pub(super) lines: u64,
-    /// The hash of the last valid line.
+    /// The hash of this line.
     pub(super) head: Option<Sha256>,
-    /// The number of the first line that breaks the chain. The segment then is in the archive as it is.
+    /// The number of the line that then breaks the chain. Such a part is in the archive as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) broken: Option<u64>,
 }
@@ -167,6 +200,14 @@ struct Member {
     name: String,
     size: u64,
     sha256: Sha256,
+}
+
+impl ManifestSegment {
+    /// What was read of a part.
+    pub(super) fn of(read: &PartRead) -> ManifestSegment {
+        let (lines, head) = read.valid;
+        ManifestSegment { name: read.part.name.clone(), lines, head, broken: read.is_broken.then_some(lines + 1) }
+    }
 }
 
 impl Manifest {
@@ -201,7 +242,7 @@ mod tests {
     #[test]
     fn only_the_programs_own_names_are_names_of_members() {
         let sha = "a".repeat(64);
-        for name in ["journal.jsonl", "journal.7.jsonl", "manifest.json"]
+        for name in ["journal.jsonl", "journal.copy.jsonl", "journal.7.jsonl", "journal.7.copy.jsonl", "manifest.json"]
             .map(str::to_owned)
             .into_iter()
             .chain([format!("objects/{sha}"), format!("objects/{sha}.zst")])
@@ -217,6 +258,9 @@ mod tests {
             "journal.-1.jsonl",
             "journal.18446744073709551615.jsonl",
             "journal.x.jsonl",
+            "journal.copy.7.jsonl",
+            "journal.7.copy.copy.jsonl",
+            "journal..copy.jsonl",
             "lock",
             "intents/1-1.json",
             "objects/",

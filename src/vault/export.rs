@@ -13,8 +13,6 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::vault::archive::writer::ArchiveWriter;
 use crate::vault::archive::{ManifestSegment, MemberName};
 use crate::vault::disk;
-use crate::vault::journal::{self, JournalTail};
-use crate::vault::layout::JOURNAL;
 use crate::vault::objects::Object;
 use crate::vault::parts::sum_of;
 use crate::vault::reader::Vault;
@@ -29,7 +27,8 @@ pub struct ExportReport {
     pub lines: u64,
     /// The hash of the journal's last line.
     pub head: Option<Sha256>,
-    /// The number of the first line that breaks the journal's chain. The journal then is in the file as it is.
+    /// The number of the first line that is not as it was written, and of which no repair says that. The journal then is in the file as it
+    /// is.
     pub broken_line: Option<u64>,
     /// The number of backups.
     pub backups: usize,
@@ -50,13 +49,22 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// A segment of the journal, opened.
-struct Segment {
+/// The journal, opened.
+struct OpenJournal {
+    files: Vec<JournalFile>,
+    parts: Vec<ManifestSegment>,
+    /// The number and the hash of the last line up to which no line of the current part breaks the chain.
+    end: (u64, Option<Sha256>),
+    /// The number of the first line that is damaged.
+    broken: Option<u64>,
+}
+
+/// A file of the journal, opened.
+struct JournalFile {
     name: MemberName,
     file: File,
     size: u64,
     lacks_end: bool,
-    in_manifest: ManifestSegment,
 }
 
 impl Vault {
@@ -79,7 +87,7 @@ impl Vault {
             return Err(Error::new(ErrorKind::NotFound, what).on(self.folder()).remedy(Remedy::OtherStateFolder));
         }
         // Backups are written before the lines that name them, so the lines are opened first.
-        let segments = self.segments()?;
+        let journal = self.open_journal()?;
         let mut archive = ArchiveWriter::new(out, compress)?;
         let (mut backups, mut bytes, mut left_out) = (0, 0, Vec::new());
         for object in self.objects().all()? {
@@ -89,19 +97,18 @@ impl Vault {
             }
             step();
         }
-        for segment in &segments {
-            let at = Bytes { file: &segment.file, at: 0, left: segment.size };
-            let end: &[u8] = if segment.lacks_end { b"\n" } else { b"" };
-            let size = segment.size + end.len() as u64;
-            archive.add(&segment.name, size, &mut at.chain(end)).map_err(|e| e.on(self.folder().join(JOURNAL)))?;
+        for file in &journal.files {
+            let at = Bytes { file: &file.file, at: 0, left: file.size };
+            let end: &[u8] = if file.lacks_end { b"\n" } else { b"" };
+            let size = file.size + end.len() as u64;
+            archive
+                .add(&file.name, size, &mut at.chain(end))
+                .map_err(|e| e.on(self.folder().join(file.name.text())))?;
         }
-        let manifests: Vec<ManifestSegment> = segments.into_iter().map(|segment| segment.in_manifest).collect();
-        let current = manifests.iter().rfind(|segment| segment.name == JOURNAL);
-        let (lines, head) = current.map_or((0, None), |current| (current.lines, current.head));
-        let broken_line = manifests.iter().find_map(|segment| segment.broken);
+        let OpenJournal { parts, end: (lines, head), broken: broken_line, .. } = journal;
         let interrupted = self.pending()?.len();
         let names = left_out.iter().map(|left_out| left_out.backup.clone()).collect();
-        let (_, sha256) = archive.finish(manifests, names)?;
+        let (_, sha256) = archive.finish(parts, names)?;
         Ok(ExportReport { schema_version: 1, sha256, lines, head, broken_line, backups, bytes, left_out, interrupted })
     }
 
@@ -140,37 +147,36 @@ impl Vault {
         }
     }
 
-    /// Opens the segments of the journal, oldest first.
-    fn segments(&self) -> Result<Vec<Segment>> {
-        let folder = self.state.open()?;
-        let names = folder.names(|name| name.to_str().is_some_and(|name| MemberName::of_segment(name).is_some()))?;
-        let mut names: Vec<MemberName> =
-            names.iter().filter_map(|name| MemberName::of_segment(name.to_str()?)).collect();
-        names.sort();
-        let mut segments = Vec::with_capacity(names.len());
-        for name in names {
-            let file = folder.file(name.text(), "opening the journal", OFlags::RDONLY)?;
-            let whole = file.metadata().map_err(|e| Error::io("opening the journal", e).on(folder.path()))?.len();
-            let mut text = io::BufReader::with_capacity(1 << 16, Bytes { file: &file, at: 0, left: whole });
-            let (end, broken) = journal::walk(&mut text, JournalTail::default(), &mut Vec::new(), |_| {})?;
-            if broken.is_some() && sum_of(&file)?.is_none() {
-                let what = "this part of the journal has a line that is too long, which this program never writes";
-                let error = Error::new(ErrorKind::TooLarge, what).on(folder.path().join(name.text()));
-                return Err(error.hint("move the file away, then export what is left"));
+    /// Opens the files of the journal. The copy of the current part is needed only if this part is damaged.
+    fn open_journal(&self) -> Result<OpenJournal> {
+        let mut read = self.go_through(|_| {})?;
+        let broken = read.end.tail.damage.first().map(|damage| damage.first);
+        let mut journal = OpenJournal { files: Vec::new(), parts: Vec::new(), end: (0, None), broken };
+        for part in std::mem::take(&mut read.parts) {
+            if part.is_unreadable {
+                self.state.open()?.file(&part.part.name, "opening the journal", OFlags::RDONLY)?;
             }
-            let is_torn =
-                name == MemberName::CURRENT && broken.is_some() && self.go_through(|_| {})?.end.tail.damage.is_empty();
-            let broken = broken.filter(|_| !is_torn).map(|_| end.tail.count + 1);
-            let in_manifest =
-                ManifestSegment { name: name.text(), lines: end.tail.count, head: end.tail.last_hash, broken };
-            let lacks_end = end.tail.lacks_end && broken.is_none();
-            let size = match broken {
-                Some(_) => whole,
-                None => end.tail.whole - u64::from(lacks_end),
-            };
-            segments.push(Segment { name, file, size, lacks_end, in_manifest });
+            let is_intact = part.part.is_current() && broken.is_none();
+            let [lines, copy] = read.take_files(&part);
+            let names = [&part.part.copy, &part.part.name];
+            let files = names.into_iter().zip([copy.filter(|_| !is_intact), lines]);
+            for (name, file) in files.filter_map(|(name, file)| MemberName::of_journal(name).zip(file)) {
+                if !is_intact && sum_of(&file)?.is_none() {
+                    let what = "this part of the journal has a line that is too long, which this program never writes";
+                    let error = Error::new(ErrorKind::TooLarge, what).on(self.folder().join(name.text()));
+                    return Err(error.hint("move the file away, then export what is left"));
+                }
+                let whole = file.metadata().map_err(|e| Error::io("opening the journal", e).on(self.folder()))?.len();
+                let lacks_end = is_intact && read.end.tail.lacks_end;
+                let size = if is_intact { read.end.tail.whole - u64::from(lacks_end) } else { whole };
+                if name.is_lines() {
+                    journal.parts.push(ManifestSegment::of(&part));
+                }
+                journal.files.push(JournalFile { name, file, size, lacks_end });
+            }
+            journal.end = part.valid;
         }
-        Ok(segments)
+        Ok(journal)
     }
 }
 

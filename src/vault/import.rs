@@ -1,30 +1,34 @@
 //! Importing: backups and lines of the journal of another vault, all of them verified before anything is written.
 //!
-//! Backups are written first. Then the journal gets the missing lines, byte for byte, and a line about the import, in one step. Whatever stops
-//! it, the same import then does what is missing: no line exists without its backups, and an import without its line is not complete.
+//! Backups are written first. Then the journal gets the missing lines, byte for byte, and a line about the import, in one step. Parts that a
+//! repair closed are written before that, under temporary names; this step makes them parts of the journal. Whatever stops it, the same
+//! import then does what is missing: no line exists without its backups, and an import without its line is not complete.
+
+mod exported;
+mod written;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::digest::{Sha256, Sha256Hasher};
+use crate::digest::Sha256;
 use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::private_folder::PrivateFolder;
+use crate::vault::archive::MemberName;
 use crate::vault::archive::reader::{Archive, Contents, reading};
-use crate::vault::archive::{ManifestSegment, MemberName};
-use crate::vault::disk;
-use crate::vault::export::{Bytes, bounded_sum};
-use crate::vault::journal::{JournalTail, next_line};
-use crate::vault::layout::{JOURNAL, temporary_journal};
+use crate::vault::export::bounded_sum;
+use crate::vault::import::exported::{ExportedJournal, JournalSpool, LinesCompared, each_line};
+use crate::vault::import::written::NewFile;
+use crate::vault::journal::JournalTail;
+use crate::vault::layout::JOURNAL;
 use crate::vault::objects::Objects;
 use crate::vault::reader::Vault;
-use crate::vault::record::{JournalEntry, LONGEST_LINE, NewEntry, Operation};
+use crate::vault::record::{JournalEntry, NewEntry, Operation};
 use crate::vault::staging::Staging;
 use crate::vault::writer::Writer;
+use crate::vault::{append, disk, parts};
 
 /// Backups are made durable together, up to this many, and up to about this many bytes.
 const TOGETHER: (usize, usize) = (256, 64 << 20);
@@ -53,6 +57,10 @@ pub struct ImportPlan {
     is_recorded: bool,
     /// The end of the journal here, by its number of lines and its last hash.
     after: (u64, Option<Sha256>),
+    /// The number and the hash of the last line before the current part of the imported journal.
+    start: (u64, Option<Sha256>),
+    /// The closed parts that are missing here.
+    parts: BTreeSet<String>,
 }
 
 /// What an import does with the lines of the journal.
@@ -66,7 +74,7 @@ pub enum JournalMerge {
     Diverges(u64),
     /// The imported journal is damaged: this line breaks its chain.
     Broken(u64),
-    /// The imported journal was damaged once, and a repair closed a part of it.
+    /// The imported journal has closed parts that no line of it names, or whose names other files here have.
     Parts,
 }
 
@@ -89,7 +97,12 @@ impl ImportPlan {
 
     /// Whether nothing is left to do.
     pub fn is_done(&self) -> bool {
-        self.is_recorded && self.backups.is_empty() && !matches!(self.merge, JournalMerge::Append(_))
+        self.is_recorded && self.backups.is_empty() && !self.appends()
+    }
+
+    /// Whether lines are appended.
+    fn appends(&self) -> bool {
+        matches!(self.merge, JournalMerge::Append(_))
     }
 
     /// The same plan for only the backups: no line of the imported journal is appended.
@@ -113,17 +126,20 @@ impl ImportPlan {
                 (ErrorKind::Damaged, format!("its journal was exported damaged: line {line} breaks the hash chain"))
             }
             JournalMerge::Parts => {
-                (ErrorKind::Unsupported, "its journal has parts that a repair closed, and can't be merged".to_owned())
+                (ErrorKind::Unsupported, "its journal has parts that can't be merged with the journal here".to_owned())
             }
         };
         Err(Error::new(kind, format!("{what}; nothing was written")).on(&self.file).remedy(Remedy::ImportBackupsOnly))
     }
 }
 
-/// The journal here, while an export is read.
+/// The journal here.
 struct LinesHere {
     tail: JournalTail,
-    file: Option<File>,
+    /// The number and the hash of each line.
+    lines: Vec<(u64, Sha256)>,
+    /// The names of its closed parts.
+    parts: BTreeSet<String>,
     /// The exports whose import is recorded.
     imported: BTreeSet<Sha256>,
 }
@@ -140,8 +156,8 @@ impl Vault {
             let here = self.lines_here()?;
             let objects = self.objects();
             let (mut backups, mut count_here) = (Vec::new(), 0);
-            let mut journal = (JournalTail::default(), None);
-            let (mut diverges, mut has_parts) = (None, false);
+            let (mut journal, mut spool) = (ExportedJournal::default(), None::<JournalSpool>);
+            let mut compared = LinesCompared::with(&here.lines);
             let checked = Archive::open(file)?.read(|name, contents| {
                 step();
                 match name {
@@ -152,104 +168,75 @@ impl Vault {
                             None => count_here += 1,
                         }
                     }
-                    current if *current == MemberName::CURRENT => {
-                        let mut lines = here.lines();
-                        journal = each_line(contents, |body, tail| {
-                            if diverges.is_none() && tail.count <= here.tail.count && !lines.next_is(body)? {
-                                diverges = Some(tail.count);
-                            }
-                            Ok(())
-                        })?;
+                    // Closed parts, and copies, come before the current part.
+                    current if *current == MemberName::CURRENT && spool.is_none() => {
+                        journal = ExportedJournal::of_stream(contents, |number, hash| compared.line(number, hash))?;
                     }
-                    MemberName::Journal(_) | MemberName::Manifest => has_parts = true,
+                    MemberName::Journal(..) => match &mut spool {
+                        Some(spool) => spool.add(name, contents)?,
+                        none => none.insert(JournalSpool::new()).add(name, contents)?,
+                    },
+                    MemberName::Manifest => {}
                 }
                 Ok(())
             })?;
-            let (tail, broken) = journal;
-            let read = ManifestSegment { name: JOURNAL.to_owned(), lines: tail.count, head: tail.last_hash, broken };
-            if checked.manifest.journal.iter().any(|segment| segment.name == JOURNAL && *segment != read) {
+            if let Some(spool) = spool {
+                journal = spool.read(|number, hash| compared.line(number, hash))?;
+            }
+            compared.end(journal.count);
+            if !journal.is_described(&checked.manifest.journal) {
                 return Err(Error::new(ErrorKind::Damaged, "its journal differs from its manifest").on(file));
             }
-            let merge = match (broken, diverges) {
-                _ if has_parts => JournalMerge::Parts,
-                (Some(line), _) => JournalMerge::Broken(line),
-                (None, Some(line)) => JournalMerge::Diverges(line),
-                (None, None) => match tail.count.checked_sub(here.tail.count) {
-                    None | Some(0) => JournalMerge::Nothing,
-                    Some(more) => JournalMerge::Append(more),
+            let parts: BTreeSet<String> =
+                journal.closed().filter(|name| !here.parts.contains(*name)).map(str::to_owned).collect();
+            let merge = match (journal.broken, compared.diverges, journal.count.checked_sub(here.tail.count)) {
+                (Some(line), _, _) => JournalMerge::Broken(line),
+                _ if journal.has_stray_part => JournalMerge::Parts,
+                (None, Some(line), _) => JournalMerge::Diverges(line),
+                (None, None, None | Some(0)) => JournalMerge::Nothing,
+                (None, None, Some(more)) if parts.is_empty() => JournalMerge::Append(more),
+                (None, None, Some(more)) => match compared.lacks {
+                    // The current part here gives its place to closed ones, which must have all of its lines.
+                    Some(line) => JournalMerge::Diverges(line),
+                    None if self.has_one_of(&parts)? => JournalMerge::Parts,
+                    None => JournalMerge::Append(more),
                 },
             };
             Ok(ImportPlan {
                 file: file.to_owned(),
                 max_size,
                 sha: checked.sha,
-                lines: tail.count,
-                head: tail.last_hash,
+                lines: journal.count,
+                head: journal.head,
                 merge,
                 backups,
                 here: count_here,
                 is_recorded: here.imported.contains(&checked.sha),
                 after: (here.tail.count, here.tail.last_hash),
+                start: journal.start,
+                parts,
             })
         }
     }
 
     fn lines_here(&self) -> Result<LinesHere> {
-        let mut imported = BTreeSet::new();
-        let tail = self.go_through(|line| imported.extend(line.entry.imported))?.end.tail;
-        let open = || self.state.open()?.file(JOURNAL, "opening the journal", OFlags::RDONLY);
-        let file = match open() {
-            Ok(file) => Some(file),
-            Err(e) if e.kind() == ErrorKind::NotFound => None,
-            Err(e) => return Err(e),
-        };
-        Ok(LinesHere { tail, file, imported })
+        let (mut lines, mut imported) = (Vec::new(), BTreeSet::new());
+        let read = self.go_through(|line| {
+            lines.push((line.entry.seq(), line.hash));
+            imported.extend(line.entry.imported);
+        })?;
+        let parts = read.parts.into_iter().map(|read| read.part.name).collect();
+        Ok(LinesHere { tail: read.end.tail, lines, parts, imported })
     }
-}
 
-impl LinesHere {
-    fn lines(&self) -> Lines<'_> {
-        let bytes = self.file.as_ref().map(|file| Bytes { file, at: 0, left: self.tail.whole });
-        Lines { text: bytes.map(BufReader::new), line: Vec::new() }
-    }
-}
-
-/// The lines of the journal here, one after the other.
-struct Lines<'f> {
-    text: Option<BufReader<Bytes<'f>>>,
-    line: Vec<u8>,
-}
-
-impl Lines<'_> {
-    /// Whether the next line has this text.
-    fn next_is(&mut self, body: &[u8]) -> Result<bool> {
-        let Some(text) = &mut self.text else { return Ok(false) };
-        self.line.clear();
-        text.read_until(b'\n', &mut self.line).map_err(|e| Error::io("reading the journal", e))?;
-        Ok(self.line.strip_suffix(b"\n").unwrap_or(&self.line) == body)
-    }
-}
-
-/// Reads the lines of an imported journal. `each` gets the text of each valid line, without its line feed, and the end of the journal after
-/// it. The result has the number of the first line that is not valid.
-fn each_line(
-    contents: &mut Contents<'_>,
-    mut each: impl FnMut(&[u8], &JournalTail) -> Result<()>,
-) -> Result<(JournalTail, Option<u64>)> {
-    let mut text = BufReader::with_capacity(1 << 16, contents);
-    let (mut tail, mut line) = (JournalTail::default(), Vec::new());
-    loop {
-        line.clear();
-        let read = text.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(reading)?;
-        if read == 0 {
-            return Ok((tail, None));
+    /// Whether a file of one of these parts is here.
+    fn has_one_of(&self, parts: &BTreeSet<String>) -> Result<bool> {
+        let part = |name: &Path| Some(MemberName::of_journal(name.to_str()?)?.part());
+        let is_one = |name: &Path| part(name).is_some_and(|part| parts.contains(&part));
+        match self.state.open() {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            state => Ok(!state?.names(is_one)?.is_empty()),
         }
-        let valid = line.strip_suffix(b"\n").and_then(|body| Some((body, next_line(body, &tail).ok()?.1)));
-        let Some((body, hash)) = valid else { return Ok((tail.clone(), Some(tail.count + 1))) };
-        let whole = tail.whole + read as u64;
-        tail =
-            JournalTail { count: tail.count + 1, last_hash: Some(hash), whole, lacks_end: false, damage: Vec::new() };
-        each(body, &tail)?;
     }
 }
 
@@ -300,17 +287,21 @@ impl Writer<'_> {
             return Err(Error::new(ErrorKind::Changed, what).on(&plan.file));
         }
         let mut backups = ImportStaging::of(self.vault, plan);
-        let mut imported = None;
+        let state = self.vault.state.open()?;
+        let (mut imported, mut closed) = (None, Vec::new());
         let checked = Archive::open(&plan.file)?.read(|name, contents| {
             match name {
                 MemberName::Backup { sha, is_compressed } => {
                     backups.add(*sha, *is_compressed, contents)?;
                     step();
                 }
-                MemberName::Journal(_) if matches!(plan.merge, JournalMerge::Append(_)) => {
+                current if *current == MemberName::CURRENT && plan.appends() => {
                     imported = Some(self.longer_journal(plan, contents)?);
                 }
-                MemberName::Journal(_) | MemberName::Manifest => {}
+                MemberName::Journal(..) if plan.appends() && plan.parts.contains(&name.part()) => {
+                    closed.push(NewFile::copied(state, &name.text(), contents)?);
+                }
+                MemberName::Journal(..) | MemberName::Manifest => {}
             }
             Ok(())
         })?;
@@ -320,12 +311,30 @@ impl Writer<'_> {
         backups.settle()?;
         match imported {
             Some((journal, entry, tail)) => {
-                journal.settle()?;
+                self.take_place(journal, closed)?;
                 self.tail = tail;
                 Ok(entry)
             }
             None => self.append(line(plan)),
         }
+    }
+
+    /// Makes a new journal the journal, durably, with its closed parts.
+    fn take_place(&self, journal: NewFile, closed: Vec<NewFile>) -> Result<()> {
+        let state = self.vault.state.open()?;
+        let sync = || disk::sync(state.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(state.path()));
+        closed.iter().chain([&journal]).try_for_each(NewFile::flush)?;
+        if !closed.is_empty() {
+            sync()?;
+        }
+        journal.rename()?;
+        // From now on they belong to the journal, whatever their names are.
+        closed.into_iter().for_each(NewFile::keep);
+        sync()?;
+        parts::settle_imported(state)?;
+        // Without it the next append makes the copy.
+        let _ = append::copy_again(state);
+        Ok(())
     }
 
     /// Flushes the journal and its name, because another run may have been stopped before that.
@@ -346,10 +355,11 @@ impl Writer<'_> {
         &self,
         plan: &ImportPlan,
         contents: &mut Contents<'_>,
-    ) -> Result<(NewJournal, JournalEntry, JournalTail)> {
-        let mut journal = NewJournal::create(self.vault.state.open()?)?;
-        let mut lines = Vec::new();
-        let (tail, broken) = each_line(contents, |body, tail| {
+    ) -> Result<(NewFile, JournalEntry, JournalTail)> {
+        let mut journal = NewFile::create(self.vault.state.open()?, JOURNAL)?;
+        let (mut lines, (count, last_hash)) = (Vec::new(), plan.start);
+        let start = JournalTail { count, last_hash, ..JournalTail::default() };
+        let (tail, broken) = each_line(contents, start, |body, tail| {
             // The lines that are here are the first ones: the last of them has the same hash.
             if tail.count == self.tail.count && tail.last_hash != self.tail.last_hash {
                 return Err(changed(plan));
@@ -386,56 +396,6 @@ fn line(plan: &ImportPlan) -> NewEntry {
         imported: Some(plan.sha),
         note: Some(format!("{lines} and {backups} from an export")),
         ..NewEntry::of(Operation::Import)
-    }
-}
-
-/// A file that takes the journal's place. If it does not, it is removed.
-struct NewJournal {
-    state: PrivateFolder,
-    file: File,
-    len: u64,
-    sum: Sha256Hasher,
-    is_settled: bool,
-}
-
-impl NewJournal {
-    fn create(state: &PrivateFolder) -> Result<NewJournal> {
-        let name = temporary_journal();
-        disk::remove(state.dir(), name.as_ref())?;
-        let file = disk::create_new(state.dir(), name.as_ref(), 0o600);
-        let file = file.map_err(|e| Error::io("creating", e).on(state.path().join(&name)))?;
-        Ok(NewJournal { state: state.clone(), file, len: 0, sum: Sha256Hasher::new(), is_settled: false })
-    }
-
-    fn write(&mut self, text: &[u8]) -> Result<()> {
-        let failed = |e| Error::io("writing the journal", e).on(self.state.path().join(temporary_journal()));
-        disk::write_at(&self.file, text, self.len).map_err(failed)?;
-        self.len += text.len() as u64;
-        self.sum.update(text);
-        Ok(())
-    }
-
-    /// Makes it the journal durably: it is flushed, read back, renamed, and its name is flushed.
-    fn settle(mut self) -> Result<()> {
-        let (dir, path) = (self.state.dir(), self.state.path().join(JOURNAL));
-        let failed = |doing, e| Error::io(doing, e).on(&path);
-        disk::sync(&self.file).map_err(|e| failed("flushing to disk", e))?;
-        if disk::sha256_of(&self.file).map_err(|e| e.on(&path))? != self.sum.clone().finish() {
-            let what = "verification failed: the bytes read differ from the bytes written";
-            return Err(Error::new(ErrorKind::Io, what).hint("is the disk failing?").on(&path));
-        }
-        let temporary = temporary_journal();
-        rustix::fs::renameat(dir, &temporary, dir, JOURNAL).map_err(|e| failed("renaming", e))?;
-        self.is_settled = true;
-        disk::sync(dir).map_err(|e| failed("flushing the folder to disk", e))
-    }
-}
-
-impl Drop for NewJournal {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            let _ = disk::remove(self.state.dir(), temporary_journal().as_ref());
-        }
     }
 }
 

@@ -281,7 +281,7 @@ impl Vault {
                 names: HashSet::new(),
             };
             let mut added = Ok(());
-            let JournalRead { end, files } = self.go_through(|line: JournalLine| {
+            let JournalRead { end, files, .. } = self.go_through(|line: JournalLine| {
                 if added.is_ok() {
                     added = index.add(&line.entry, line.at);
                 }

@@ -7,8 +7,11 @@
 //!
 //! The copy gets each line after the journal has it durably, so it is never longer than the journal, and needs no flush. With it a line
 //! that was changed or removed is found again, and a journal that was cut off is noticed.
+//!
+//! An import writes parts under temporary names. They belong to the journal as soon as the part after them names them: the current part takes
+//! its place last, in one step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::ops::Range;
@@ -24,7 +27,7 @@ use crate::vault::damage::{DamageKind, JournalDamage};
 use crate::vault::disk;
 use crate::vault::intact;
 use crate::vault::journal::{self, JournalEnd, JournalLine, JournalTail};
-use crate::vault::layout::{COPY, JOURNAL};
+use crate::vault::layout::{COPY, JOURNAL, temporary};
 use crate::vault::record::{ClosedPart, JournalEntry, LONGEST_LINE, RepairedPart};
 use crate::vault::survey::{self, Survey};
 use crate::vault::system_root::SystemRoot;
@@ -50,28 +53,27 @@ impl JournalPart {
         JournalPart { name: format!("journal.{number}.jsonl"), copy: format!("journal.{number}.copy.jsonl") }
     }
 
-    /// All parts, the oldest first, the current one last.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Io`] if the folder can't be read.
-    pub(super) fn all(state: &PrivateFolder) -> Result<Vec<JournalPart>> {
-        let mut parts: Vec<JournalPart> = JournalPart::numbers(state)?.into_iter().map(JournalPart::closed).collect();
-        parts.push(JournalPart::current());
-        Ok(parts)
+    /// Whether it is the current part.
+    pub(super) fn is_current(&self) -> bool {
+        self.name == JOURNAL
     }
 
-    /// The numbers of the closed parts.
+    /// The numbers of the closed parts, those with temporary names included.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Io`] if the folder can't be read.
     pub(super) fn numbers(state: &PrivateFolder) -> Result<BTreeSet<u32>> {
-        let number = |name: &Path| {
-            let number = name.to_str()?.strip_prefix("journal.")?.strip_suffix(".jsonl")?;
-            number.strip_suffix(".copy").unwrap_or(number).parse::<u32>().ok()
-        };
-        Ok(state.names(|name| number(name).is_some())?.iter().filter_map(|name| number(name.as_ref())).collect())
+        let names = state.names(|name| JournalPart::number(name).is_some())?;
+        Ok(names.iter().filter_map(|name| JournalPart::number(name.as_ref())).collect())
+    }
+
+    /// The number of the closed part that has this name, or this name for its copy, temporary names included.
+    fn number(name: &Path) -> Option<u32> {
+        let name = name.to_str()?;
+        let name = name.strip_suffix(disk::TEMPORARY).unwrap_or(name);
+        let number = name.strip_prefix("journal.")?.strip_suffix(".jsonl")?;
+        number.strip_suffix(".copy").unwrap_or(number).parse().ok()
     }
 }
 
@@ -144,6 +146,24 @@ pub(super) struct JournalRead {
     pub(super) end: JournalEnd,
     /// Its files.
     pub(super) files: JournalFiles,
+    /// Its parts, the oldest first, the current one last.
+    pub(super) parts: Vec<PartRead>,
+}
+
+/// What was read of a part.
+pub(super) struct PartRead {
+    /// Its names.
+    pub(super) part: JournalPart,
+    /// The number and the hash of the last line before it.
+    pub(super) start: (u64, Option<Sha256>),
+    /// The number and the hash of the last line up to which no line breaks the chain.
+    pub(super) valid: (u64, Option<Sha256>),
+    /// Whether a line then breaks it.
+    pub(super) is_broken: bool,
+    /// Whether its lines are there and can't be read.
+    pub(super) is_unreadable: bool,
+    /// The number of its first file.
+    file: usize,
 }
 
 impl JournalRead {
@@ -151,6 +171,11 @@ impl JournalRead {
     pub(super) fn below(mut self, root: SystemRoot) -> JournalRead {
         self.files.root = Some(root);
         self
+    }
+
+    /// Takes the open files of a part: its lines, and their copy.
+    pub(super) fn take_files(&mut self, part: &PartRead) -> [Option<File>; 2] {
+        [part.file, part.file + 1].map(|file| self.files.files.get_mut(file).and_then(Option::take))
     }
 }
 
@@ -163,40 +188,57 @@ impl JournalRead {
 pub(super) fn read(
     state: &PrivateFolder,
     pending: &dyn Fn() -> BTreeSet<String>,
+    each: impl FnMut(JournalLine),
+) -> Result<JournalRead> {
+    read_parts(OpenPart::all(state)?, pending, each)
+}
+
+/// Reads the parts of a journal whose files have these names, as [`read`] does.
+///
+/// # Errors
+///
+/// [`ErrorKind::Io`].
+pub(super) fn read_files(files: &BTreeMap<String, File>, each: impl FnMut(JournalLine)) -> Result<JournalRead> {
+    let numbers = files.keys().filter_map(|name| JournalPart::number(name.as_ref())).collect();
+    let open = |name: &str| match files.get(name).map(File::try_clone) {
+        Some(file) => file.map(|file| (Some(file), false)).map_err(|e| Error::io("reading the journal", e)),
+        None => Ok((None, false)),
+    };
+    read_parts(OpenPart::of(&numbers, &open)?, &BTreeSet::new, each)
+}
+
+fn read_parts(
+    parts: Vec<OpenPart>,
+    pending: &dyn Fn() -> BTreeSet<String>,
     mut each: impl FnMut(JournalLine),
 ) -> Result<JournalRead> {
-    let parts = JournalPart::all(state)?;
     let mut read = JournalRead::default();
     let mut repairs: Vec<RepairedPart> = Vec::new();
     // The closed parts that are damaged, each with the range of its damage.
     let mut closed: Vec<(ClosedPart, Range<usize>)> = Vec::new();
-    for (number, part) in parts.iter().enumerate() {
-        let next = parts.get(number + 1);
-        let files = Opened::of(state, part)?;
-        // A repair that was interrupted gave the current part its second name already, and nothing more.
-        let is_second_name = match next {
-            Some(next) => match first_line(state, next)? {
-                Some(first) => first.repaired.is_none_or(|repaired| repaired.part != part.name),
-                None => are_same(files.journal.as_ref(), open(state, &next.name)?.as_ref())?,
-            },
-            None => false,
-        };
-        if is_second_name {
+    for (number, OpenPart { part, files, belongs }) in parts.into_iter().enumerate() {
+        if !belongs {
             read.files.files.extend([None, None]);
             continue;
         }
-        let before = read.end.tail.damage.len();
-        let file = 2 * number;
-        read.end = files.read(std::mem::take(&mut read.end.tail), pending, |line, is_copy| {
+        let is_current = part.is_current();
+        let (tail, file) = (std::mem::take(&mut read.end.tail), 2 * number);
+        let (before, start) = (tail.damage.len(), (tail.count, tail.last_hash));
+        // A closed part was never written again, so none of its lines belongs to an operation that is pending.
+        let pending = || if is_current { pending() } else { BTreeSet::new() };
+        let (end, valid, is_broken) = files.read(tail, &pending, |line, is_copy| {
             repairs.extend(line.entry.repaired.clone());
             each(JournalLine { at: place(file + usize::from(is_copy), line.at), ..line });
         })?;
+        read.end = end;
         let damage = before..read.end.tail.damage.len();
-        if next.is_some() && !damage.is_empty() {
+        if !is_current && !damage.is_empty() {
             let sha256 = files.journal.as_ref().and_then(|journal| sum_of(journal).ok()?);
             closed.push((ClosedPart { part: part.name.clone(), sha256 }, damage));
         }
+        let is_unreadable = files.is_unreadable;
         read.files.files.extend([files.journal, files.copy]);
+        read.parts.push(PartRead { part, start, valid, is_broken, is_unreadable, file });
     }
     for (part, damage) in closed.into_iter().rev() {
         match repairs.iter().any(|repair| repair.knows(&part)) {
@@ -237,31 +279,79 @@ pub(super) fn sum_of(file: &File) -> Result<Option<Sha256>> {
     Ok((line <= LONGEST_LINE).then(|| sum.finish()))
 }
 
-/// The first line of a part, if it is whole.
-fn first_line(state: &PrivateFolder, part: &JournalPart) -> Result<Option<JournalEntry>> {
-    for name in [&part.name, &part.copy] {
-        let Some(file) = open(state, name)? else { continue };
-        let mut line = Vec::new();
-        let read = journal::read_line(&mut BufReader::new(file), &mut line);
-        if let (Ok(_), Some(entry)) = (read, journal::whole_line(line.strip_suffix(b"\n").unwrap_or(&line))) {
-            return Ok(Some(entry));
+/// Gives the parts of an import their names, if they belong to the journal, and removes them if they do not. The folder need not be flushed:
+/// they count under both names.
+///
+/// # Errors
+///
+/// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
+pub(super) fn settle_imported(state: &PrivateFolder) -> Result<()> {
+    let is_there = |name: &str| -> Result<bool> { Ok(!state.names(|found| found == Path::new(name))?.is_empty()) };
+    let is_new = |name: &Path| name.to_str().is_some_and(|name| name.ends_with(disk::TEMPORARY));
+    if state.names(|name| is_new(name) && JournalPart::number(name).is_some())?.is_empty() {
+        return Ok(());
+    }
+    for OpenPart { part, belongs, .. } in OpenPart::all(state)?.into_iter().filter(|open| !open.part.is_current()) {
+        for name in [part.copy, part.name] {
+            let new = temporary(&name);
+            match belongs && is_there(&new)? && !is_there(&name)? {
+                true => disk::rename(state.dir(), new.as_ref(), name.as_ref(), true),
+                false => disk::remove(state.dir(), new.as_ref()),
+            }
+            .map_err(|e| e.on(state.path().join(&name)))?;
         }
     }
-    Ok(None)
+    Ok(())
 }
 
-/// Opens a file of the journal. One that is not there, is a folder, or must not be read is `None`.
-fn open(state: &PrivateFolder, name: &str) -> Result<Option<File>> {
-    open_or_why(state, name).map(|(file, _)| file)
-}
-
-/// The same, and whether the file is there and can't be read: it is a folder, or this user may not read it.
+/// Opens a file of the journal. The result says as well whether the file is there and can't be read: it is a folder, or this user may not
+/// read it.
 fn open_or_why(state: &PrivateFolder, name: &str) -> Result<(Option<File>, bool)> {
     match state.file(name, "opening the journal", OFlags::RDONLY) {
         Ok(file) => Ok((Some(file), false)),
         Err(e) if e.is_errno(Errno::NOENT) => Ok((None, false)),
         Err(e) if e.is_errno(Errno::ISDIR) || e.is_errno(Errno::ACCESS) => Ok((None, true)),
         Err(e) => Err(e),
+    }
+}
+
+/// Opens a file of the journal by its name, as [`open_or_why`] does.
+type Open<'o> = dyn Fn(&str) -> Result<(Option<File>, bool)> + 'o;
+
+/// A part with its open files.
+struct OpenPart {
+    part: JournalPart,
+    files: Opened,
+    /// Whether it is a part of the journal.
+    belongs: bool,
+}
+
+impl OpenPart {
+    /// All parts, the oldest first, the current one last.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
+    fn all(state: &PrivateFolder) -> Result<Vec<OpenPart>> {
+        OpenPart::of(&JournalPart::numbers(state)?, &|name| open_or_why(state, name))
+    }
+
+    /// The closed parts with these numbers, and the current one. `open` opens a file by its name.
+    fn of(numbers: &BTreeSet<u32>, open: &Open<'_>) -> Result<Vec<OpenPart>> {
+        let files = Opened::of(open, &JournalPart::current(), false)?;
+        let mut parts = vec![OpenPart { part: JournalPart::current(), files, belongs: true }];
+        for part in numbers.iter().rev().copied().map(JournalPart::closed) {
+            let is_free = |name: &str| -> Result<bool> { Ok(matches!(open(name)?, (None, false))) };
+            let is_new = is_free(&part.name)? && is_free(&part.copy)?;
+            let files = Opened::of(open, &part, true)?;
+            let belongs = match parts.iter().rfind(|next| next.belongs) {
+                Some(next) => files.belong_before(&part.name, is_new, &next.files)?,
+                None => false,
+            };
+            parts.push(OpenPart { part, files, belongs });
+        }
+        parts.reverse();
+        Ok(parts)
     }
 }
 
@@ -276,20 +366,55 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(state: &PrivateFolder, part: &JournalPart) -> Result<Opened> {
-        let copy = open(state, &part.copy)?;
+    /// Opens the files of a part; with `or_new`, also those that an import wrote and did not give their names yet.
+    fn of(open: &Open<'_>, part: &JournalPart, or_new: bool) -> Result<Opened> {
+        let opened = |name: &str| -> Result<(Option<File>, bool)> {
+            match open(name)? {
+                (None, false) if or_new => match open(&temporary(name))? {
+                    // Meanwhile it may have got its name.
+                    (None, false) => open(name),
+                    new => Ok(new),
+                },
+                file => Ok(file),
+            }
+        };
+        let (copy, _) = opened(&part.copy)?;
         let copied = copy.as_ref().and_then(|copy| copy.metadata().ok()).map_or(0, |metadata| metadata.len());
-        let (journal, is_unreadable) = open_or_why(state, &part.name)?;
+        let (journal, is_unreadable) = opened(&part.name)?;
         Ok(Opened { journal, copy, is_unreadable, copied })
     }
 
-    /// Reads this part after those that end with `start`.
+    /// Whether these are the files of the part of this name before `next`. A repair that was interrupted gave the current part its second
+    /// name already, and nothing more; an import that was stopped wrote parts (`is_new`) that no part names.
+    fn belong_before(&self, name: &str, is_new: bool, next: &Opened) -> Result<bool> {
+        let Some(first) = next.first_line()? else {
+            return Ok(!is_new && !are_same(self.journal.as_ref(), next.journal.as_ref())?);
+        };
+        let is_named = first.repaired.as_ref().is_some_and(|repaired| repaired.part == name);
+        // If the line that names it was removed, it still begins with an earlier line.
+        Ok(is_named || (!is_new && self.first_line()?.is_some_and(|own| own.seq() < first.seq())))
+    }
+
+    /// The first line, if it is whole.
+    fn first_line(&self) -> Result<Option<JournalEntry>> {
+        for file in [&self.journal, &self.copy].into_iter().flatten() {
+            let mut line = Vec::new();
+            let read = journal::read_line(&mut text(file, 0)?, &mut line);
+            if let (Ok(_), Some(entry)) = (read, journal::whole_line(line.strip_suffix(b"\n").unwrap_or(&line))) {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads this part after those that end with `start`. The result has its end; the last line up to which no line breaks the chain; and
+    /// whether a line then does.
     fn read(
         &self,
         mut start: JournalTail,
         pending: &dyn Fn() -> BTreeSet<String>,
         mut each: impl FnMut(JournalLine, bool),
-    ) -> Result<JournalEnd> {
+    ) -> Result<(JournalEnd, (u64, Option<Sha256>), bool)> {
         let mut damage = std::mem::take(&mut start.damage);
         (start.whole, start.lacks_end) = (0, false);
         let (mut end, broken) = match &self.journal {
@@ -299,6 +424,7 @@ impl Opened {
             }
             None => (JournalEnd { tail: start, ..JournalEnd::default() }, None),
         };
+        let (valid, is_broken) = ((end.tail.count, end.tail.last_hash), broken.is_some());
         if self.is_unreadable && self.copied == 0 {
             let next = end.tail.count + 1;
             damage.push(JournalDamage { first: next, last: next, kind: DamageKind::Unreadable, is_lossless: false });
@@ -306,7 +432,7 @@ impl Opened {
         // The journal has all that its copy has, unless it was cut off.
         if broken.is_none() && self.copied <= end.tail.whole {
             end.tail.damage = damage;
-            return Ok(end);
+            return Ok((end, valid, is_broken));
         }
         let survey = |file: &Option<File>, from| match file {
             Some(file) => Survey::of(&mut text(file, from)?, from, end.tail.count),
@@ -319,7 +445,7 @@ impl Opened {
         if broken.is_none() && remains.damage.is_empty() {
             // The copy of another journal, of which this one needs nothing.
             end.tail.damage = damage;
-            return Ok(end);
+            return Ok((end, valid, is_broken));
         }
         for (line, is_copy) in &remains.lines {
             let file = if *is_copy { &self.copy } else { &self.journal };
@@ -338,7 +464,7 @@ impl Opened {
             lacks_end: false,
             damage,
         };
-        Ok(JournalEnd { tail, is_torn: journal.is_torn, ..JournalEnd::default() })
+        Ok((JournalEnd { tail, is_torn: journal.is_torn, ..JournalEnd::default() }, valid, is_broken))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::vault::recovered::{Recovered, RecoveryOutcome};
 use crate::vault::segment::{self, AnnouncedWrites, IntentSegment};
 use crate::vault::target::{self, Target};
 use crate::vault::writer::Writer;
-use crate::vault::{disk, objects, write};
+use crate::vault::{disk, objects, parts, write};
 
 /// How many interrupted operations are settled together and share their flushes.
 const TOGETHER: usize = 256;
@@ -189,6 +189,7 @@ impl Writer<'_> {
     /// Removes incomplete files of the vault, which are never used. Files with any other name are not the vault's, and stay.
     fn clear_temporaries(&self) -> Result<()> {
         let state = self.vault.state.open()?.clone();
+        parts::settle_imported(&state)?;
         let [intents, objects] = [self.vault.state.intents()?, self.vault.objects().open()?];
         for (folder, is_own) in [
             (intents, segment::is_temporary as fn(&str) -> bool),

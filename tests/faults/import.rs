@@ -25,6 +25,8 @@ pub(crate) struct ImportScene {
     /// The journal's text before the import, and in the export.
     before: String,
     exported: String,
+    /// The number of lines before the import, and in the export, in all parts of the journal.
+    lines: [usize; 2],
     /// The backups in the export.
     backups: Vec<Sha256>,
     /// The backups that are intact before the import.
@@ -49,12 +51,12 @@ is_a_setup!(ImportScene);
 impl ImportScene {
     /// An import without a state folder at the start.
     pub(crate) fn fresh() -> ImportScene {
-        ImportScene::of("import", |shop, _| fs::remove_dir_all(&shop.state).unwrap())
+        ImportScene::of("import", false, |shop, _| fs::remove_dir_all(&shop.state).unwrap())
     }
 
     /// An import of the lines that are missing; one backup is damaged, and one is missing.
     pub(crate) fn behind() -> ImportScene {
-        ImportScene::of("import of what is missing", |shop, early| {
+        ImportScene::of("import of what is missing", false, |shop, early| {
             early.put(&shop.state);
             let backup = shop.state.join("objects").join(shop.original.sha().to_string());
             fs::remove_file(&backup).unwrap();
@@ -63,23 +65,49 @@ impl ImportScene {
         })
     }
 
-    fn of(name: &'static str, begin: impl FnOnce(&Workshop, &Tree)) -> ImportScene {
+    /// An import of a journal with a closed part, without a state folder at the start.
+    pub(crate) fn with_part() -> ImportScene {
+        ImportScene::of("import with a part", true, |shop, _| fs::remove_dir_all(&shop.state).unwrap())
+    }
+
+    /// An import of a journal with a closed part, which takes the place of the current part.
+    pub(crate) fn with_part_behind() -> ImportScene {
+        ImportScene::of("import of a part that is missing", true, |shop, early| early.put(&shop.state))
+    }
+
+    /// All of them.
+    pub(crate) fn all() -> [ImportScene; 4] {
+        [ImportScene::fresh(), ImportScene::behind(), ImportScene::with_part(), ImportScene::with_part_behind()]
+    }
+
+    fn of(name: &'static str, has_part: bool, begin: impl FnOnce(&Workshop, &Tree)) -> ImportScene {
         let shop = Workshop::of("hello-4.ko");
         shop.run(&shop.patch(&[])).with(0);
         let early = Tree::of(&shop.state);
+        if has_part {
+            let mut journal = Looks::of(&shop.journal()).unwrap();
+            journal.bytes[100] ^= 1;
+            journal.put(&shop.journal());
+            let digest = shop.run(&["vault", "repair", "-n"]).with(1).value("digest");
+            shop.run(&["vault", "repair", "--confirm", &digest]).with(0);
+        }
         shop.run(&shop.restore()).with(0);
         let file = shop.home.join("export.tar");
         shop.run(&["vault", "export", file.to_str().unwrap()]).with(0);
         let exported = fs::read_to_string(shop.journal()).unwrap();
         let backups: Vec<Sha256> = Vault::at(&shop.state).objects().all().unwrap().iter().map(|o| o.sha).collect();
         assert_eq!((exported.lines().count(), backups.len()), (2, 2));
+        let lines = || Vault::at(&shop.state).journal().unwrap().entries.len();
+        let in_export = lines();
+        assert_eq!(in_export, 2 + usize::from(has_part));
         begin(&shop, &early);
+        let lines = [lines(), in_export];
         let before = fs::read_to_string(shop.journal()).unwrap_or_default();
         let intact = backups.iter().copied().filter(|sha| shop.has_backup(*sha)).collect();
         let arguments = confirmed(&shop, &file).unwrap();
         let setup = Setup::new(name, shop, &arguments);
         let (seen, sums) = (RefCell::default(), Default::default());
-        ImportScene { setup, file, before, exported, backups, intact, seen, sums }
+        ImportScene { setup, file, before, exported, lines, backups, intact, seen, sums }
     }
 
     /// How far did it get? Whatever contradicts the promise is an error.
@@ -90,6 +118,14 @@ impl ImportScene {
         }
         let is_whole = self.backups.iter().all(|sha| shop.has_backup(*sha));
         let text = fs::read_to_string(shop.journal()).unwrap_or_default();
+        let journal = Vault::at(&shop.state).journal().map_err(|e| e.to_string())?;
+        if let Some(damage) = journal.damage.first() {
+            Err(format!("the journal is damaged: {damage}"))?;
+        }
+        let lines = if text == self.before { self.lines[0] } else { self.lines[1] + 1 };
+        if journal.entries.len() != lines {
+            Err(format!("{} lines are read instead of {lines}", journal.entries.len()))?;
+        }
         if text == self.before {
             let count = self.backups.iter().filter(|sha| shop.has_backup(**sha)).count();
             return Ok(if count == self.intact.len() { Progress::Before } else { Progress::Backups });
@@ -199,12 +235,14 @@ impl Played for ImportScene {
 fn an_import_killed_anywhere_is_completed_by_the_next_one() {
     killed_at_each_call(&ImportScene::fresh(), Of::All);
     killed_at_each_call(&ImportScene::behind(), Of::Files);
+    killed_at_each_call(&ImportScene::with_part(), Of::Files);
+    killed_at_each_call(&ImportScene::with_part_behind(), Of::Files);
 }
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn an_import_whose_calls_fail_loses_nothing() {
-    for scene in [ImportScene::fresh(), ImportScene::behind()] {
+    for scene in ImportScene::all() {
         failing_at_each_call(&scene, Of::Files);
     }
 }

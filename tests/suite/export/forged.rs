@@ -31,12 +31,18 @@ fn backup(contents: &[u8]) -> Member {
 
 /// A manifest that describes these members, and has the right hash.
 fn manifest(members: &[Member]) -> Member {
+    manifest_with("", members)
+}
+
+/// A manifest that says this about the parts of the journal, describes these members, and has the right hash.
+fn manifest_with(journal: &str, members: &[Member]) -> Member {
     let described = members.iter().map(|member| {
         let sha = sha256(&member.contents);
         format!(r#"{{"name":{:?},"size":{},"sha256":"{sha}"}}"#, member.name, member.contents.len())
     });
     let described = described.collect::<Vec<_>>().join(",");
-    let text = format!(r#"{{"schema_version":1,"tool":"another","journal":[],"members":[{described}],"left_out":[]"#);
+    let start = format!(r#"{{"schema_version":1,"tool":"another","journal":[{journal}]"#);
+    let text = format!(r#"{start},"members":[{described}],"left_out":[]"#);
     let text = format!("{text},\"hash\":\"{}\"}}\n", sha256(text.as_bytes()));
     member("manifest.json", text.as_bytes())
 }
@@ -212,17 +218,42 @@ fn a_compressed_archive_needs_its_hash() {
     refused(&machine, "hashed twice", &seal(&seal(&frame)));
 }
 
-/// A repair leaves such parts. Their lines are not merged; the backups are not lost for that.
+/// A part of which no line says that it is damaged. Its lines are not merged; the backups are not lost for that.
 #[test]
-fn of_a_repaired_journal_the_backups_are_imported() {
+fn of_a_journal_with_an_unknown_part_the_backups_are_imported() {
     let machine = Machine::new();
     let parts = vec![backup(b"a module"), member("journal.1.jsonl", b"damaged\n"), member("journal.jsonl", b"")];
     let file = machine.path("forged");
     write(&file, &described(parts));
     let answer = machine.run(&["vault", "import", "forged", "-n"]).with(2);
-    assert!(answer.err.contains("parts that a repair closed") && answer.err.contains("--backups-only"), "{answer:?}");
+    assert!(answer.err.contains("line 1 breaks the hash chain") && answer.err.contains("--backups-only"), "{answer:?}");
     assert!(!machine.state().exists());
     assert!(machine.import(&file, &["--backups-only"]).with(0).text().contains("imported 0 lines and 1 backup"));
+}
+
+/// The first version of the program had no copies of parts in an export, and began the chain of each part again.
+#[test]
+fn an_older_export_of_a_repaired_journal_is_read() {
+    let modules = ["poet_atkm.ko", "hello-4.ko.xz"];
+    let (here, there) = (Machine::with(&modules), Machine::new());
+    let mut part = fs::read(here.state().join("journal.jsonl")).unwrap();
+    part[100] ^= 1;
+    write(&here.state().join("journal.jsonl"), &part);
+    let digest = here.run(&["vault", "repair", "-n"]).with(1).value("digest");
+    here.run(&["vault", "repair", "--confirm", &digest]).with(0);
+    let current = fs::read(here.state().join("journal.jsonl")).unwrap();
+    let mut members: Vec<Member> = modules.iter().map(|name| backup(&fs::read(here.backup(name)).unwrap())).collect();
+    members.sort_by(|one, other| one.name.cmp(&other.name));
+    members.extend([member("journal.1.jsonl", &part), member("journal.jsonl", &current)]);
+    let said = |part: &str| format!(r#"{{"name":"{part}","lines":0,"head":null,"broken":1}}"#);
+    let manifest = manifest_with(&[said("journal.1.jsonl"), said("journal.jsonl")].join(","), &members);
+    let file = there.path("older");
+    write(&file, &archive(members.into_iter().chain([manifest]).collect()));
+    there.import(&file, &[]).with(0);
+    assert!(fs::read(there.state().join("journal.1.jsonl")).unwrap() == part);
+    assert_eq!(there.journal()[..1], here.journal());
+    there.run(&["log"]).with(0);
+    assert!(there.run(&["vault", "verify"]).with(0).err.is_empty());
 }
 
 #[test]

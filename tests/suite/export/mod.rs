@@ -3,6 +3,7 @@
 //! - `moving`: a lost state comes back; journals are merged, or nothing is written
 //! - `changed`: an export with any byte changed is refused
 //! - `forged`: archives that this program never writes are refused, whatever is in them
+//! - `parts`: a journal that was repaired moves with all of its parts
 //! - `signed`: signatures of exports, by this program and by ssh-keygen
 //! - `damage`: damaged backups and journals cost only themselves
 //!
@@ -16,4 +17,5 @@ mod damage;
 mod forged;
 mod machine;
 mod moving;
+mod parts;
 mod signed;

@@ -317,3 +317,25 @@ fn a_repair_keeps_the_damaged_journal_and_begins_a_new_part() {
     write(&patched.scene.state().join("journal.1.jsonl"), &text);
     assert_eq!(patched.scene.run(["log", "--verify"]).status, 1);
 }
+
+#[test]
+fn without_the_line_that_names_it_a_closed_part_still_counts() {
+    let patched = Patched::new();
+    let mut text = patched.journal();
+    text[100] ^= 1;
+    write(&patched.scene.state().join("journal.jsonl"), &text);
+    let plan = patched.scene.run(["vault", "repair", "-n"]);
+    let digest = plan.out.lines().find_map(|line| line.trim().strip_prefix("digest")).unwrap().trim().to_owned();
+    assert_eq!(patched.scene.run(["vault", "repair", "--confirm", &digest]).status, 0);
+    assert_eq!(patched.scene.run(["restore", "tree/m00.ko"]).status, 0);
+    let text = patched.journal();
+    let repair = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for name in ["journal.jsonl", "journal.copy.jsonl"] {
+        write(&patched.scene.state().join(name), &text[repair..]);
+    }
+    let journal = patched.vault().journal().unwrap();
+    assert_eq!(journal.entries.len(), MODULES + 1, "{:?}", journal.damage);
+    assert!(journal.damage.iter().any(|damage| damage.first == MODULES as u64 + 1), "{:?}", journal.damage);
+    assert_eq!(patched.scene.run(["restore", "--all"]).status, 0);
+    assert_eq!(patched.restored(), (MODULES, 0));
+}
