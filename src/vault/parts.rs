@@ -399,8 +399,9 @@ impl Opened {
     fn first_line(&self) -> Result<Option<JournalEntry>> {
         for file in [&self.journal, &self.copy].into_iter().flatten() {
             let mut line = Vec::new();
-            let read = journal::read_line(&mut text(file, 0)?, &mut line);
-            if let (Ok(_), Some(entry)) = (read, journal::whole_line(line.strip_suffix(b"\n").unwrap_or(&line))) {
+            // A line that can't be read now may be whole: nothing follows from that.
+            journal::read_line(&mut text(file, 0)?, &mut line)?;
+            if let Some(entry) = journal::whole_line(line.strip_suffix(b"\n").unwrap_or(&line)) {
                 return Ok(Some(entry));
             }
         }
