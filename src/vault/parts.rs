@@ -9,7 +9,7 @@
 //! that was changed or removed is found again, and a journal that was cut off is noticed.
 //!
 //! An import writes parts under temporary names. They belong to the journal as soon as the part after them names them: the current part takes
-//! its place last, in one step.
+//! its place last, in one step. While the first line of the part after them is damaged, nobody knows whether they belong: they stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -217,7 +217,7 @@ fn read_parts(
     // The closed parts that are damaged, each with the range of its damage.
     let mut closed: Vec<(ClosedPart, Range<usize>)> = Vec::new();
     for (number, OpenPart { part, files, belongs }) in parts.into_iter().enumerate() {
-        if !belongs {
+        if belongs != Some(true) {
             read.files.files.extend([None, None]);
             continue;
         }
@@ -279,26 +279,28 @@ pub(super) fn sum_of(file: &File) -> Result<Option<Sha256>> {
     Ok((line <= LONGEST_LINE).then(|| sum.finish()))
 }
 
-/// Gives the parts of an import their names, if they belong to the journal, and removes them if they do not. The folder need not be flushed:
+/// Gives the parts of an import their names if they belong to the journal, and removes them if they do not. The folder need not be flushed:
 /// they count under both names.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
 pub(super) fn settle_imported(state: &PrivateFolder) -> Result<()> {
-    let is_there = |name: &str| -> Result<bool> { Ok(!state.names(|found| found == Path::new(name))?.is_empty()) };
     let is_new = |name: &Path| name.to_str().is_some_and(|name| name.ends_with(disk::TEMPORARY));
     if state.names(|name| is_new(name) && JournalPart::number(name).is_some())?.is_empty() {
         return Ok(());
     }
     for OpenPart { part, belongs, .. } in OpenPart::all(state)?.into_iter().filter(|open| !open.part.is_current()) {
+        let Some(belongs) = belongs else { continue };
         for name in [part.copy, part.name] {
             let new = temporary(&name);
-            match belongs && is_there(&new)? && !is_there(&name)? {
-                true => disk::rename(state.dir(), new.as_ref(), name.as_ref(), true),
-                false => disk::remove(state.dir(), new.as_ref()),
-            }
-            .map_err(|e| e.on(state.path().join(&name)))?;
+            let settled = match (open_or_why(state, &new)?, open_or_why(state, &name)?) {
+                // A folder is not the vault's, and what is next to one may be the only file with these lines.
+                ((None, _), _) | (_, (None, true)) => Ok(()),
+                (_, (None, false)) if belongs => disk::rename(state.dir(), new.as_ref(), name.as_ref(), true),
+                _ => disk::remove(state.dir(), new.as_ref()),
+            };
+            settled.map_err(|e| e.on(state.path().join(&name)))?;
         }
     }
     Ok(())
@@ -322,8 +324,8 @@ type Open<'o> = dyn Fn(&str) -> Result<(Option<File>, bool)> + 'o;
 struct OpenPart {
     part: JournalPart,
     files: Opened,
-    /// Whether it is a part of the journal.
-    belongs: bool,
+    /// Whether it is a part of the journal; none if that is not known.
+    belongs: Option<bool>,
 }
 
 impl OpenPart {
@@ -339,14 +341,14 @@ impl OpenPart {
     /// The closed parts with these numbers, and the current one. `open` opens a file by its name.
     fn of(numbers: &BTreeSet<u32>, open: &Open<'_>) -> Result<Vec<OpenPart>> {
         let files = Opened::of(open, &JournalPart::current(), false)?;
-        let mut parts = vec![OpenPart { part: JournalPart::current(), files, belongs: true }];
+        let mut parts = vec![OpenPart { part: JournalPart::current(), files, belongs: Some(true) }];
         for part in numbers.iter().rev().copied().map(JournalPart::closed) {
             let is_free = |name: &str| -> Result<bool> { Ok(matches!(open(name)?, (None, false))) };
             let is_new = is_free(&part.name)? && is_free(&part.copy)?;
             let files = Opened::of(open, &part, true)?;
-            let belongs = match parts.iter().rfind(|next| next.belongs) {
+            let belongs = match parts.iter().rfind(|next| next.belongs == Some(true)) {
                 Some(next) => files.belong_before(&part.name, is_new, &next.files)?,
-                None => false,
+                None => Some(false),
             };
             parts.push(OpenPart { part, files, belongs });
         }
@@ -361,6 +363,8 @@ struct Opened {
     copy: Option<File>,
     /// Whether the journal is there and can't be read.
     is_unreadable: bool,
+    /// Whether any of both is there.
+    is_there: bool,
     /// The length of the copy before the journal was read: a running writer makes both longer, the journal first.
     copied: u64,
 }
@@ -378,31 +382,42 @@ impl Opened {
                 file => Ok(file),
             }
         };
-        let (copy, _) = opened(&part.copy)?;
+        let (copy, is_copy_unreadable) = opened(&part.copy)?;
         let copied = copy.as_ref().and_then(|copy| copy.metadata().ok()).map_or(0, |metadata| metadata.len());
         let (journal, is_unreadable) = opened(&part.name)?;
-        Ok(Opened { journal, copy, is_unreadable, copied })
+        let is_there = journal.is_some() || copy.is_some() || is_unreadable || is_copy_unreadable;
+        Ok(Opened { journal, copy, is_unreadable, is_there, copied })
     }
 
-    /// Whether these are the files of the part of this name before `next`. A repair that was interrupted gave the current part its second
-    /// name already, and nothing more; an import that was stopped wrote parts (`is_new`) that no part names.
-    fn belong_before(&self, name: &str, is_new: bool, next: &Opened) -> Result<bool> {
-        let Some(first) = next.first_line()? else {
-            return Ok(!is_new && !are_same(self.journal.as_ref(), next.journal.as_ref())?);
-        };
-        let is_named = first.repaired.as_ref().is_some_and(|repaired| repaired.part == name);
-        // If the line that names it was removed, it still begins with an earlier line.
-        Ok(is_named || (!is_new && self.first_line()?.is_some_and(|own| own.seq() < first.seq())))
+    /// Whether these are the files of the part of this name before `next`; none if that is not known. A repair that was interrupted gave the
+    /// current part its second name already, and nothing more; an import that was stopped wrote parts (`is_new`) that no part names.
+    fn belong_before(&self, name: &str, is_new: bool, next: &Opened) -> Result<Option<bool>> {
+        if let Some((first, is_copy)) = next.first_line()? {
+            let is_named = first.repaired.as_ref().is_some_and(|repaired| repaired.part == name);
+            // If the line that names it was removed, it still begins with an earlier line.
+            if is_named || (!is_new && self.first_line()?.is_some_and(|(own, _)| own.seq() < first.seq())) {
+                return Ok(Some(true));
+            }
+            // While an imported part has no name of its own, the copy may still be that of the journal before the import.
+            if !is_copy || !is_new {
+                return Ok(Some(false));
+            }
+        }
+        Ok(match is_new {
+            true if next.is_there => None,
+            true => Some(false),
+            false => Some(!are_same(self.journal.as_ref(), next.journal.as_ref())?),
+        })
     }
 
-    /// The first line, if it is whole.
-    fn first_line(&self) -> Result<Option<JournalEntry>> {
-        for file in [&self.journal, &self.copy].into_iter().flatten() {
-            let mut line = Vec::new();
+    /// The first line, if it is whole, and whether only the copy has it.
+    fn first_line(&self) -> Result<Option<(JournalEntry, bool)>> {
+        for (file, is_copy) in [(&self.journal, false), (&self.copy, true)] {
+            let (Some(file), mut line) = (file, Vec::new()) else { continue };
             // A line that can't be read now may be whole: nothing follows from that.
             journal::read_line(&mut text(file, 0)?, &mut line)?;
             if let Some(entry) = journal::whole_line(line.strip_suffix(b"\n").unwrap_or(&line)) {
-                return Ok(Some(entry));
+                return Ok(Some((entry, is_copy)));
             }
         }
         Ok(None)

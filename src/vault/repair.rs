@@ -12,7 +12,7 @@ use crate::vault::append;
 use crate::vault::damage::JournalDamage;
 use crate::vault::disk;
 use crate::vault::journal::JournalTail;
-use crate::vault::layout::{COPY, JOURNAL, temporary_journal};
+use crate::vault::layout::{COPY, JOURNAL, temporary, temporary_journal};
 use crate::vault::parts::{JournalPart, sum_of};
 use crate::vault::record::{ClosedPart, JournalEntry, NewEntry, Operation, RepairedPart};
 use crate::vault::writer::Writer;
@@ -89,12 +89,14 @@ impl Writer<'_> {
     }
 }
 
-/// The part that the next repair closes: a new one, or the one of a repair that was interrupted after it gave the files their second names.
+/// The part that the next repair closes: a new one, or the one of a repair that was interrupted after it gave the files their second names. A
+/// part that an import wrote keeps its number.
 fn next_part(state: &PrivateFolder) -> Result<JournalPart> {
     let last = JournalPart::numbers(state)?.last().copied().unwrap_or_default();
     let part = JournalPart::closed(last);
-    let is_free =
-        |name: &str, to: &str| -> Result<bool> { Ok(inode(state, to)?.is_none() || is_same(state, name, to)?) };
+    let is_free = |name: &str, to: &str| -> Result<bool> {
+        Ok(inode(state, &temporary(to))?.is_none() && (inode(state, to)?.is_none() || is_same(state, name, to)?))
+    };
     match last > 0 && is_free(JOURNAL, &part.name)? && is_free(COPY, &part.copy)? {
         true => Ok(part),
         false => Ok(JournalPart::closed(last.saturating_add(1))),

@@ -226,6 +226,88 @@ fn parts_with_temporary_names_count_as_soon_as_a_line_names_them() {
     has_journal_of(&there, &here);
 }
 
+/// The line that names the parts can't be read, so nobody knows whether they belong to the journal.
+#[test]
+fn parts_with_temporary_names_stay_while_the_line_that_names_them_is_damaged() {
+    let (here, there) = (repaired(false), Machine::new());
+    there.import(&here.export("export", &[]), &[]).with(0);
+    let log = there.run(&["log", "--oneline"]).with(0).text();
+    let path = |name: &str| there.state().join(name);
+    let [part, part_copy, journal] = [PART, PART_COPY, JOURNAL].map(|name| state_file(&there, name));
+    let mut changed = journal.clone();
+    changed[100] ^= 1;
+    // The journal, a folder for `None`, and its copy; the copy of the first part is what the copy was before an import.
+    let harms = [
+        (Some(&changed), None),
+        (Some(&changed), Some(&changed)),
+        (Some(&changed), Some(&part_copy)),
+        (Some(&Vec::new()), None),
+        (Some(&Vec::new()), Some(&part_copy)),
+        (None, None),
+        (None, Some(&part_copy)),
+    ];
+    for (number, (harmed, copy)) in harms.into_iter().enumerate() {
+        for name in [PART, PART_COPY] {
+            fs::rename(path(name), path(&format!("{name}.tmp"))).unwrap();
+        }
+        for (name, text) in [(JOURNAL, harmed), (COPY, copy)] {
+            fs::remove_file(path(name)).unwrap();
+            text.into_iter().for_each(|text| write(&path(name), text));
+        }
+        if harmed.is_none() {
+            fs::create_dir(path(JOURNAL)).unwrap();
+        }
+        // Whoever recovers removes what was left of a journal. Without any line of the journal nothing is written.
+        let is_refused = harmed.is_none() && copy.is_none();
+        write(&path("journal.jsonl.tmp"), b"");
+        there.run(&["recover"]).with(if is_refused { 2 } else { 0 });
+        assert_eq!(path("journal.jsonl.tmp").exists(), is_refused, "harm {number}");
+        let is_repaired = there.run(&["vault", "repair", "-n"]).status == 1;
+        if is_repaired {
+            // The repair leaves their numbers to them.
+            repair(&there);
+            there.run(&["recover"]).with(0);
+            assert!(path("journal.2.jsonl").exists() || path("journal.2.copy.jsonl").exists(), "harm {number}");
+        }
+        for (name, text) in [(PART, &part), (PART_COPY, &part_copy)] {
+            assert!(
+                state_file(&there, &format!("{name}.tmp")) == *text && !path(name).exists(),
+                "harm {number}, {name}"
+            );
+        }
+        println!("harm {number}: the parts stay, repaired: {is_repaired}");
+        // Whole again, it names them.
+        for name in [JOURNAL, COPY, "journal.2.jsonl", "journal.2.copy.jsonl"] {
+            let _ = fs::remove_file(path(name));
+            let _ = fs::remove_dir(path(name));
+        }
+        [JOURNAL, COPY].iter().for_each(|name| write(&path(name), &journal));
+        assert_eq!(there.run(&["log", "--oneline"]).with(0).text(), log, "harm {number}");
+        there.run(&["recover"]).with(0);
+        has_journal_of(&there, &here);
+    }
+}
+
+/// A folder has the name of a part, or its temporary name: neither is the vault's, and nothing next to it is removed.
+#[test]
+fn a_folder_with_the_name_of_a_part_stops_nothing() {
+    let (here, there) = (repaired(false), Machine::new());
+    there.import(&here.export("export", &[]), &[]).with(0);
+    let path = |name: &str| there.state().join(name);
+    let part = state_file(&there, PART);
+    fs::rename(path(PART), path("journal.1.jsonl.tmp")).unwrap();
+    fs::create_dir(path(PART)).unwrap();
+    fs::create_dir(path("journal.2.jsonl.tmp")).unwrap();
+    there.run(&["recover"]).with(0);
+    assert!(path("journal.2.jsonl.tmp").is_dir());
+    assert!(state_file(&there, "journal.1.jsonl.tmp") == part);
+    fs::remove_dir(path(PART)).unwrap();
+    there.run(&["recover"]).with(0);
+    assert!(path("journal.2.jsonl.tmp").is_dir());
+    fs::remove_dir(path("journal.2.jsonl.tmp")).unwrap();
+    has_journal_of(&there, &here);
+}
+
 #[test]
 fn an_export_with_parts_and_any_byte_changed_is_refused() {
     for options in [&[][..], &["--zstd"]] {

@@ -223,6 +223,8 @@ the folder                         0 - - - 0
 intents                            0 - - - 0
 journal.1.copy.jsonl               0 1 1 0 1
 journal.1.jsonl                    0 1 1 0 2
+journal.2.copy.jsonl.tmp           0 1 0 0 2
+journal.2.jsonl.tmp                0 1 0 0 2
 journal.copy.jsonl                 0 1 0 0 2
 journal.jsonl                      0 1 1 0 2
 lab-machine.json                   0 1 0 0 2

@@ -118,7 +118,7 @@ impl Harm {
 fn all_refuse(harms: &[Harm]) {
     let scene = Scene::full();
     let (was, parts) = (scene.snapshot(), scene.parts());
-    assert_eq!(parts.len(), 16, "{parts:?}");
+    assert_eq!(parts.len(), 18, "{parts:?}");
     let (mut refused, mut went_on) = (0, 0);
     for &harm in harms {
         for part in &parts {
@@ -202,6 +202,8 @@ const WRITING: [&str; 2] = ["restore", "recover"];
 const ANSWERS: &str = "
 journal.1.copy.jsonl             Folder 1 1 0 0 0 0 1 1 0
 journal.1.jsonl                  Folder 1 1 0 0 0 0 1 - 0
+journal.2.copy.jsonl.tmp         Folder 0 1 0 0 0 0 0 0 0
+journal.2.jsonl.tmp              Folder 0 1 0 0 0 0 0 0 0
 journal.copy.jsonl               Folder 0 1 0 0 0 0 0 0 0
 journal.jsonl                    Folder 1 1 0 0 0 0 1 - 0
 lab-machine.json                 Folder 0 1 0 0 0 0 0 0 0
@@ -218,6 +220,8 @@ intents                          File   - - 0 - - - - - -
 objects                          File   - - 0 - - - - - -
 journal.1.copy.jsonl             Long   0 1 0 0 0 0 0 - 0
 journal.1.jsonl                  Long   1 1 0 0 0 0 1 - 0
+journal.2.copy.jsonl.tmp         Long   0 1 0 0 0 0 0 0 0
+journal.2.jsonl.tmp              Long   0 1 0 0 0 0 0 0 0
 journal.copy.jsonl               Long   0 1 0 0 0 0 0 0 0
 journal.jsonl                    Long   1 1 0 0 0 0 1 - 0
 lab-machine.json                 Long   0 1 0 0 0 0 0 0 0

@@ -60,7 +60,7 @@ impl Scene {
     }
 
     /// The same, with everything else that a state folder can contain: a compressed backup, a part of the journal that a repair closed,
-    /// and the journal's copies.
+    /// the journal's copies, and a part that an import wrote, which was stopped before it was a part of the journal.
     pub(crate) fn full() -> Scene {
         Scene::bare().fill()
     }
@@ -83,6 +83,9 @@ impl Scene {
         scene.confirm(&["vault", "repair"]);
         scene.patch(PATCHED);
         scene.interrupt();
+        for name in ["journal.2.jsonl.tmp", "journal.2.copy.jsonl.tmp"] {
+            fs::copy(scene.state().join("journal.1.jsonl"), scene.state().join(name)).unwrap();
+        }
         scene.hand_over(USER);
         scene
     }
