@@ -146,8 +146,9 @@ fn split(text: &str) -> Vec<&str> {
 
 struct Reader<'h> {
     home: &'h Path,
-    /// The paths that the open descriptors were opened with.
-    open: HashMap<i32, PathBuf>,
+    /// The paths that the open descriptors were opened with; none for a file without a name outside of home, which is gone when the program
+    /// ends.
+    open: HashMap<i32, Option<PathBuf>>,
 }
 
 impl Reader<'_> {
@@ -158,8 +159,8 @@ impl Reader<'_> {
             return None;
         }
         let (path, act) = match line.name {
-            "open" => self.opened(&line, None, 0),
-            "openat" | "openat2" => self.opened(&line, Some(0), 1),
+            "open" => self.opened(&line, None, 0)?,
+            "openat" | "openat2" => self.opened(&line, Some(0), 1)?,
             "mkdir" => (self.path(&line, None, 0), Act::MakeFolder),
             "mkdirat" => (self.path(&line, Some(0), 1), Act::MakeFolder),
             "rename" => (self.path(&line, None, 0), Act::RenameTo(self.path(&line, None, 1))),
@@ -179,7 +180,7 @@ impl Reader<'_> {
             _ => {
                 let fd = line.number(0) as i32;
                 let path = self.open.get(&fd).unwrap_or_else(|| panic!("of what? {line:?}"));
-                (path.clone(), by_descriptor(&line, fd))
+                (path.clone()?, by_descriptor(&line, fd))
             }
         };
         let is_harmless = matches!(act, Act::Open { creates: None, .. } | Act::Sync { .. } | Act::SyncAll);
@@ -188,13 +189,16 @@ impl Reader<'_> {
         is_ours.then_some(Step { path, act })
     }
 
-    fn opened(&mut self, line: &Line<'_>, folder: Option<usize>, name: usize) -> (PathBuf, Act) {
+    /// What was opened; `None` for a file without a name outside of home.
+    fn opened(&mut self, line: &Line<'_>, folder: Option<usize>, name: usize) -> Option<(PathBuf, Act)> {
         let fd = line.returned as i32;
         let path = self.path(line, folder, name);
-        self.open.insert(fd, path.clone());
         let flags = line.arguments[name + 1];
+        let has_name = !flags.contains("O_TMPFILE");
+        assert!(has_name || !path.starts_with(self.home), "the model knows no {line:?}");
+        self.open.insert(fd, has_name.then(|| path.clone()));
         assert!(!flags.contains("O_TRUNC"), "the model knows no {line:?}");
-        (path, Act::Open { fd, creates: flags.contains("O_CREAT").then(|| line.octal(name + 2)) })
+        has_name.then(|| (path, Act::Open { fd, creates: flags.contains("O_CREAT").then(|| line.octal(name + 2)) }))
     }
 
     /// The path given by two arguments: a folder's descriptor and a name.
@@ -202,7 +206,7 @@ impl Reader<'_> {
         let path = PathBuf::from(OsString::from_vec(line.bytes(name)));
         match folder.map(|at| line.arguments[at]) {
             Some("AT_FDCWD") | None => path,
-            Some(fd) => self.open[&fd.parse().unwrap()].join(path),
+            Some(fd) => self.open[&fd.parse().unwrap()].as_ref().unwrap().join(path),
         }
     }
 }
