@@ -279,15 +279,34 @@ pub(super) fn sum_of(file: &File) -> Result<Option<Sha256>> {
     Ok((line <= LONGEST_LINE).then(|| sum.finish()))
 }
 
-/// Gives the parts of an import their names if they belong to the journal, and removes them if they do not. The folder need not be flushed:
-/// they count under both names.
+/// Settles the parts of an import that was stopped, as [`settle_imported`] does, after making durable that the journal names them: with their
+/// names they would count even if the journal lost its own.
+///
+/// # Errors
+///
+/// Those of [`settle_imported`].
+pub(super) fn settle_stopped_import(state: &PrivateFolder) -> Result<()> {
+    if !has_imported(state)? {
+        return Ok(());
+    }
+    disk::sync(state.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(state.path()))?;
+    settle_imported(state)
+}
+
+/// Whether a part with a temporary name is there.
+fn has_imported(state: &PrivateFolder) -> Result<bool> {
+    let is_new = |name: &Path| name.to_str().is_some_and(|name| name.ends_with(disk::TEMPORARY));
+    Ok(!state.names(|name| is_new(name) && JournalPart::number(name).is_some())?.is_empty())
+}
+
+/// Gives the parts of an import their names if they belong to the journal, and removes them if they do not. The journal's name must be
+/// durable. The folder need not be flushed afterwards: the parts count under both names.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
 pub(super) fn settle_imported(state: &PrivateFolder) -> Result<()> {
-    let is_new = |name: &Path| name.to_str().is_some_and(|name| name.ends_with(disk::TEMPORARY));
-    if state.names(|name| is_new(name) && JournalPart::number(name).is_some())?.is_empty() {
+    if !has_imported(state)? {
         return Ok(());
     }
     for OpenPart { part, belongs, .. } in OpenPart::all(state)?.into_iter().filter(|open| !open.part.is_current()) {

@@ -189,7 +189,7 @@ impl Writer<'_> {
     /// Removes incomplete files of the vault, which are never used. Files with any other name are not the vault's, and stay.
     fn clear_temporaries(&self) -> Result<()> {
         let state = self.vault.state.open()?.clone();
-        parts::settle_imported(&state)?;
+        parts::settle_stopped_import(&state)?;
         let [intents, objects] = [self.vault.state.intents()?, self.vault.objects().open()?];
         for (folder, is_own) in [
             (intents, segment::is_temporary as fn(&str) -> bool),

@@ -176,11 +176,14 @@ fn spare(scene: &str, fsync: &str) -> Option<&'static str> {
         "state, after making state/intents" if scene.ends_with("of many") => {
             Some("that of all backups flushes the file system they are on")
         }
+        "state, after making state/intents" if scene == "import with a part" => {
+            Some("the one after the closed part was made flushes the folder again")
+        }
         "tree, after renaming the new file" if scene == "restore of many" => {
             Some("that of the looks of those in place flushes the file system they are on")
         }
         "a backup, after another run's work" | "state/objects, after another run's work"
-            if scene == "restore of a deleted module" =>
+            if matches!(scene, "restore of a deleted module" | "import of a part that is missing") =>
         {
             Some("the patch flushed its backup")
         }
