@@ -235,14 +235,14 @@ impl Played for ImportScene {
 fn an_import_killed_anywhere_is_completed_by_the_next_one() {
     killed_at_each_call(&ImportScene::fresh(), Of::All);
     killed_at_each_call(&ImportScene::behind(), Of::Files);
-    killed_at_each_call(&ImportScene::with_part(), Of::Files);
-    killed_at_each_call(&ImportScene::with_part_behind(), Of::Files);
+    killed_at_each_call(&ImportScene::with_part(), Of::Changes);
+    killed_at_each_call(&ImportScene::with_part_behind(), Of::Changes);
 }
 
 #[test]
 #[ignore = "needs strace: tests/run runs it"]
 fn an_import_whose_calls_fail_loses_nothing() {
-    for scene in ImportScene::all() {
-        failing_at_each_call(&scene, Of::Files);
+    for (scene, of) in ImportScene::all().iter().zip([Of::Files, Of::Files, Of::Changes, Of::Changes]) {
+        failing_at_each_call(scene, of);
     }
 }
