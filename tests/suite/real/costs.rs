@@ -13,9 +13,9 @@ const KERNELS: [&str; 8] = [
     "amd64-6.1",
     "amd64-6.12",
     "amd64-7.2-cloud",
-    "arm64-6.12-cloud",
+    "arm64-6.12",
     "armhf-6.12",
-    "mips64el-6.1",
+    "mipsel-6.1",
     "s390x-6.12",
 ];
 
