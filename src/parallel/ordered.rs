@@ -31,11 +31,13 @@ struct Schedule<R> {
     is_over: bool,
     /// No further item shall be started.
     is_stopped: bool,
+    /// How many items may be started after the one whose result is next.
+    most_waiting: u64,
 }
 
 impl<R> Schedule<R> {
     fn is_full(&self) -> bool {
-        self.begun - self.ended >= WAITING
+        self.begun - self.ended >= self.most_waiting
     }
 }
 
@@ -177,6 +179,18 @@ pub fn in_order<I, S, R: Send, E>(
     next: impl FnMut() -> Option<I> + Send,
     state: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, I) -> R + Sync,
+    each: impl FnMut(R) -> Result<(), E>,
+    idle: impl FnMut(),
+) -> Result<(), E> {
+    in_order_of_few((threads, WAITING), next, state, work, each, idle)
+}
+
+/// As [`in_order`], with the number of threads, and of the results that may wait.
+fn in_order_of_few<I, S, R: Send, E>(
+    (threads, most_waiting): (usize, u64),
+    next: impl FnMut() -> Option<I> + Send,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, I) -> R + Sync,
     mut each: impl FnMut(R) -> Result<(), E>,
     mut idle: impl FnMut(),
 ) -> Result<(), E> {
@@ -187,6 +201,7 @@ pub fn in_order<I, S, R: Send, E>(
         is_caller_idle: false,
         is_over: false,
         is_stopped: false,
+        most_waiting,
     };
     let coordinator = Coordinator {
         source: Mutex::new(next),
@@ -241,26 +256,42 @@ pub fn in_order<I, S, R: Send, E>(
     })
 }
 
-/// How many small items are one piece of work at most: to hand an item on takes longer than to look at it.
-const MOST_AT_ONCE: usize = 64;
+/// From how many items on results are handed on while others are worked on. For fewer it saves little time, and takes memory.
+const MANY: usize = 10_000;
+
+/// How many of fewer items are worked on together.
+const TOGETHER: usize = 256;
+
+/// How many small items are one piece of work: to hand an item on takes longer than to look at it.
+const AT_ONCE: usize = 16;
+
+/// How many such pieces may wait: little memory, and enough to keep all cores at work.
+const PIECES: u64 = 16;
 
 /// Applies `work` to each item of a stream of `len` items on all cores, and passes the results to `each` in the order of the items, on the
-/// calling thread and while others are worked on.
+/// calling thread.
 ///
 /// # Errors
 ///
 /// The first error of `each`; then no further item is started.
-pub(crate) fn each_in_order<I, R: Send, E>(
+pub(crate) fn each_in_order<I: Send, R: Send, E>(
     len: usize,
     mut items: impl Iterator<Item = I> + Send,
-    work: impl Fn(I) -> R + Sync,
+    work: impl Fn(I) -> R + Sync + Send,
     mut each: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let at_once = (len / (2 * WAITING as usize)).clamp(1, MOST_AT_ONCE);
-    let threads = batch::threads().min(len.div_ceil(at_once));
-    let next = || Some(items.by_ref().take(at_once).collect::<Vec<I>>()).filter(|some| !some.is_empty());
+    let threads = batch::threads();
+    let mut some = |count| Some(items.by_ref().take(count).collect::<Vec<I>>()).filter(|some| !some.is_empty());
+    if len < MANY || threads < 2 {
+        while let Some(some) = some(TOGETHER) {
+            batch::map(some, &work).into_iter().try_for_each(&mut each)?;
+        }
+        return Ok(());
+    }
+    let (next, waiting) = (|| some(AT_ONCE), PIECES.max(2 * threads as u64));
     let work = |(): &mut (), some: Vec<I>| some.into_iter().map(&work).collect::<Vec<R>>();
-    in_order(threads, next, || (), work, |some| some.into_iter().try_for_each(&mut each), || ())
+    let each = |some: Vec<R>| some.into_iter().try_for_each(&mut each);
+    in_order_of_few((threads, waiting), next, || (), work, each, || ())
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::spill::spool::temporary_folder;
 /// How many pairs are sorted in memory, and stay there if there are no more.
 const IN_MEMORY: usize = 1 << 20;
 
+/// For how many pairs there is room from the start. Pages of it that are not used take no memory.
+const ROOM: usize = 1 << 15;
+
 /// How many pairs of a file are read at a time. Keys are hashes, so the place of a key is known except for a few pairs.
 const AT_A_TIME: u64 = 128;
 
@@ -62,7 +65,11 @@ impl MultimapBuilder {
     }
 
     fn with_limit(most: usize, folder: Option<&Path>) -> MultimapBuilder {
-        MultimapBuilder { folder: folder.map(Path::to_owned), pairs: Sorter::new(folder, most), count: 0 }
+        MultimapBuilder {
+            folder: folder.map(Path::to_owned),
+            pairs: Sorter::new(folder, most).with_room(ROOM),
+            count: 0,
+        }
     }
 
     /// Adds a pair.

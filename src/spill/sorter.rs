@@ -25,6 +25,12 @@ impl<T: Ord + Serialize + DeserializeOwned> Sorter<T> {
         Sorter { folder: folder.map(Path::to_owned), most: most.max(1), items: Vec::new(), runs: Vec::new() }
     }
 
+    /// A sorter with room for this many items: a list that grows is copied again and again, and leaves holes in memory.
+    pub(crate) fn with_room(mut self, count: usize) -> Sorter<T> {
+        self.items.reserve_exact(count.min(self.most));
+        self
+    }
+
     /// Adds an item.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use tempfile::SpooledTempFile;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many bytes stay in memory.
-const IN_MEMORY: usize = 1 << 20;
+const IN_MEMORY: usize = 1 << 17;
 
 /// The size of the largest serialized item, in bytes. A larger length in the file was not written by [`Spool::push`].
 const LARGEST: u32 = 1 << 30;

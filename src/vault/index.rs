@@ -24,6 +24,9 @@ use crate::vault::parts::{JournalFiles, JournalRead};
 use crate::vault::reader::Vault;
 use crate::vault::record::{FileChange, JournalEntry, Operation, WriteMethod};
 
+/// For how many names of files there is room from the start.
+const NAMES: usize = 7 << 10;
+
 /// The index of a journal, as it was when the index was built.
 pub struct JournalIndex {
     files: JournalFiles,
@@ -278,7 +281,7 @@ impl Vault {
                 has_drops: false,
                 count: 0,
                 sizes: BTreeSet::new(),
-                names: HashSet::new(),
+                names: HashSet::with_capacity(NAMES),
             };
             let mut added = Ok(());
             let JournalRead { end, files, .. } = self.go_through(|line: JournalLine| {

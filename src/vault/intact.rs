@@ -10,11 +10,14 @@ use crate::parallel;
 use crate::vault::journal::{self, JournalLine, JournalTail};
 use crate::vault::record::JournalEntry;
 
-/// The smallest journal for which threads are worth their start, in bytes.
-const LARGE: u64 = 1 << 20;
+/// The smallest journal for which threads are worth their start and their memory, in bytes: about ten thousand lines.
+const LARGE: u64 = 8 << 20;
 
-/// How many bytes are read at a time. Also the longest line that is read here.
-const BLOCK: usize = 1 << 15;
+/// How many bytes are read at a time: about ten lines. Many blocks wait for each other, and all of them are in memory.
+const BLOCK: usize = 1 << 13;
+
+/// The longest line that is read here, in bytes.
+const LONGEST: usize = 1 << 17;
 
 /// Why reading ends.
 enum Ending {
@@ -29,10 +32,14 @@ enum Ending {
 /// # Errors
 ///
 /// [`ErrorKind::Io`](crate::error::ErrorKind::Io).
-pub(super) fn read(file: &File, start: JournalTail, mut each: impl FnMut(JournalLine)) -> Result<JournalTail> {
+pub(super) fn read(file: &File, start: JournalTail, each: impl FnMut(JournalLine)) -> Result<JournalTail> {
+    read_if(file, LARGE, start, each)
+}
+
+fn read_if(file: &File, large: u64, start: JournalTail, mut each: impl FnMut(JournalLine)) -> Result<JournalTail> {
     let size = file.metadata().map_err(failed)?.len();
     let threads = parallel::threads();
-    if threads < 2 || size.saturating_sub(start.whole) < LARGE {
+    if threads < 2 || size.saturating_sub(start.whole) < large {
         return Ok(start);
     }
     let mut tail = start;
@@ -77,25 +84,29 @@ impl Iterator for Blocks<'_> {
         if self.is_over {
             return None;
         }
-        let mut block = match self.read() {
-            Ok(block) => block,
-            Err(error) => {
-                self.is_over = true;
-                return Some(Err(failed(error)));
+        for len in [BLOCK, LONGEST] {
+            let mut block = match self.read(len) {
+                Ok(block) => block,
+                Err(error) => {
+                    self.is_over = true;
+                    return Some(Err(failed(error)));
+                }
+            };
+            if let Some(end) = memchr::memrchr(b'\n', &block) {
+                block.truncate(end + 1);
+                self.at += block.len() as u64;
+                return Some(Ok(block));
             }
-        };
-        let end = memchr::memrchr(b'\n', &block).map_or(0, |end| end + 1);
-        self.is_over = end == 0;
-        block.truncate(end);
-        self.at += end as u64;
-        Some(Ok(block)).filter(|_| end > 0)
+        }
+        self.is_over = true;
+        None
     }
 }
 
 impl Blocks<'_> {
-    /// The next bytes, as many as a block has unless the file ends.
-    fn read(&self) -> std::io::Result<Vec<u8>> {
-        let (mut block, mut len) = (vec![0; BLOCK], 0);
+    /// The next bytes, this many unless the file ends.
+    fn read(&self, size: usize) -> std::io::Result<Vec<u8>> {
+        let (mut block, mut len) = (vec![0; size], 0);
         while let Some(room) = block.get_mut(len..).filter(|room| !room.is_empty()) {
             match self.file.read_at(room, self.at.saturating_add(len as u64)) {
                 Ok(0) => break,
@@ -157,7 +168,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
         let (mut found, mut expected) = (Vec::new(), Vec::new());
-        let tail = read(&file, JournalTail::default(), |line| found.push((line.entry.id, line.at, line.hash))).unwrap();
+        let each = |line: JournalLine| found.push((line.entry.id, line.at, line.hash));
+        let tail = read_if(&file, 1 << 20, JournalTail::default(), each).unwrap();
         let count = tail.count;
         let mut rest = Cursor::new(text);
         rest.set_position(tail.whole);
@@ -180,7 +192,7 @@ mod tests {
     #[test]
     fn a_large_journal_is_read_as_in_order_wherever_it_is_damaged() {
         let text = journal(2500);
-        assert!(text.len() as u64 > LARGE);
+        assert!(text.len() > 1 << 20);
         if parallel::threads() > 1 {
             assert_eq!(is_read_as_in_order(&text), 2500);
         }
@@ -203,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_longer_than_a_block_is_left_to_the_reader_in_order() {
+    fn a_line_that_is_too_long_is_left_to_the_reader_in_order() {
         let mut text = journal(1500);
         let last = text[..text.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
         text.truncate(last);
