@@ -60,7 +60,8 @@ impl Restore {
     ///
     /// # Errors
     ///
-    /// Those of [`RecordedSelection::inspect`] and of [`Objects::names`]; each plan has those of [`Restore::plan`] and of [`Restore::must_have_backup`].
+    /// Those of [`RecordedSelection::inspect`] and of [`Objects::names`]; each plan has those of [`Restore::plan`] and of
+    /// [`Restore::must_have_backup`].
     pub(crate) fn plan_each(
         selection: &mut RecordedSelection,
         known: &JournalSelector<'_>,

@@ -1,5 +1,5 @@
 //! Work on many items on all cores: on a list ([`map`], [`map_files`]), or on a stream whose items do not fit into memory
-//! ([`in_order`]).
+//! ([`in_order`] with a state per thread; [`each_in_order`] for small items whose number is known).
 
 mod batch;
 mod ordered;
