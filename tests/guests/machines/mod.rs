@@ -110,7 +110,8 @@ fn answers_as_predicted(name: &str) {
     tally.write(&details);
     println!("{}", tally.row(name));
     let (all, own) = (tally.counts(None), tally.counts(Some(Origin::Own)));
-    let shown = format!("see {}", details.display());
+    // The whole list, since a log is often all that is left of a run.
+    let shown = format!("see {}:\n{}", details.display(), std::fs::read_to_string(&details).unwrap());
     assert_eq!(all.disagree, 0, "{name}: kernels answer otherwise; {shown}");
     assert!(
         own.unknown * 100 < own.all() * 3,
