@@ -7,8 +7,9 @@ use kmodlab::lab::agreement::{is_loader_line, is_same_line};
 use kmodlab::predict::{taint_bits, taint_letters};
 
 use crate::bystanders::is_of_bystanders;
-use crate::machines::guest::{ONCE, Seen};
+use crate::machines::guest::ONCE;
 use crate::machines::predictions::Prediction;
+use crate::machines::report::Seen;
 
 /// The result of comparing a trial with its prediction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::machines::guest::{Guests, Seen};
+use crate::machines::guest::Guests;
+use crate::machines::report::Seen;
 
 /// A line of the file.
 #[derive(Serialize, Deserialize)]

@@ -7,11 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::machines::answers::Answers;
 use crate::machines::architectures::Machine;
 use crate::machines::initramfs;
+use crate::machines::report::{Report, Seen, checked};
 use crate::machines::trials::{Subject, Trial};
 
 /// How much processor time QEMU may use while a guest prints nothing, and how long a guest may print nothing while QEMU uses
@@ -31,27 +30,6 @@ const CONSOLE: usize = 30;
 /// Parts of the lines that are printed once per boot (`pr_warn_once`, `pr_notice_once` in kernel/module/ of 6.12).
 pub(crate) const ONCE: [&str; 3] =
     ["no symbol version for ", "Kernel module BTF mismatch detected", "tainting kernel with TAINT_LIVEPATCH"];
-
-/// The observations of a trial.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Seen {
-    /// The result of finit_module(2), 0 for success; `None` if the call never returned.
-    pub(crate) errno: Option<i64>,
-    /// The trace event module:module_load, which shows that the loader accepted the module: its name and taints.
-    pub(crate) accepted: Option<String>,
-    /// The module's taint in /sys/module.
-    pub(crate) module_taint: Option<String>,
-    /// The result of delete_module(2).
-    pub(crate) unloaded: Option<i64>,
-    /// The kernel's taint before and after.
-    pub(crate) taint: Option<(u64, u64)>,
-    /// The lines of the log; if the guest ended, the end of the console.
-    pub(crate) log: Vec<String>,
-    /// The status of the process; `None` if the guest ended first, -1 if the process never ended.
-    pub(crate) status: Option<i64>,
-    /// Lines of [`ONCE`] that were logged earlier since the boot.
-    pub(crate) earlier: Vec<String>,
-}
 
 /// A kernel that is ready to be booted.
 pub(crate) struct Guests<'a> {
@@ -139,7 +117,7 @@ impl Guests<'_> {
                 }
             }
         });
-        let mut current: Option<(usize, Seen)> = None;
+        let mut current: Option<Report> = None;
         let mut earlier: Vec<String> = Vec::new();
         let (mut heard, mut used) = (Instant::now(), qemu.processor_time());
         loop {
@@ -157,32 +135,25 @@ impl Guests<'_> {
             let Some(text) = checked(&line) else { continue };
             let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
             match (word, &mut current) {
-                ("s", _) => {
-                    current = Some((rest.parse().unwrap(), Seen { earlier: earlier.clone(), ..Seen::default() }));
-                }
+                ("s", _) => current = Some(Report::begin(rest.parse().unwrap(), &earlier)),
                 ("x", _) => panic!("{}: {rest}", self.folder.display()),
-                ("r", Some((_, seen))) => seen.errno = Some(rest.parse().expect("the module is there")),
-                ("t", Some((_, seen))) => seen.accepted = Some(rest.to_owned()),
-                ("a", Some((_, seen))) => seen.module_taint = Some(rest.to_owned()),
-                ("u", Some((_, seen))) => seen.unloaded = rest.parse().ok(),
-                ("l", Some((_, seen))) => seen.log.push(unescaped(rest)),
-                ("w", Some((_, seen))) => {
-                    seen.taint = rest.split_once(' ').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
-                }
                 ("e", _) => {
-                    let Some((number, mut seen)) = current.take() else { continue };
-                    seen.status = rest.parse().ok();
-                    // Printed by our first process, not by the kernel.
-                    seen.log.retain(|line| !line.starts_with("kmodlab: "));
+                    let Some(mut report) = current.take() else { continue };
+                    let is_complete = report.end(rest);
                     let is_once = |line: &&String| ONCE.iter().any(|once| line.contains(once));
-                    earlier.extend(seen.log.iter().filter(is_once).cloned());
-                    all.insert(number, seen);
+                    earlier.extend(report.seen.log.iter().filter(is_once).cloned());
+                    // A port may lose lines; then the trial is run again, in another boot.
+                    if is_complete {
+                        all.insert(report.number, report.seen);
+                    }
                 }
-                _ => {}
+                ("b" | "k" | "z", _) => {}
+                (_, Some(report)) => report.add(word, rest),
+                (_, None) => {}
             }
         }
         drop(qemu);
-        if let Some((number, mut seen)) = current {
+        if let Some(Report { number, mut seen, .. }) = current {
             let text = String::from_utf8_lossy(&std::fs::read(console).unwrap_or_default()).into_owned();
             let last: Vec<String> = text.lines().rev().take(CONSOLE).map(str::to_owned).collect();
             seen.log.extend(last.into_iter().rev());
@@ -209,28 +180,4 @@ impl Qemu {
         let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         Duration::from_millis(ticks * 10)
     }
-}
-
-/// A line without its checksum, or `None` if the checksum is wrong.
-fn checked(line: &str) -> Option<&str> {
-    let (sum, text) = line.split_once(' ')?;
-    let add = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(16_777_619);
-    let right = text.bytes().fold(2_166_136_261, add);
-    (u32::from_str_radix(sum, 16) == Ok(right)).then_some(text)
-}
-
-/// Decodes bytes that the log escapes as \xNN.
-fn unescaped(text: &str) -> String {
-    let mut parts = text.split("\\x");
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&part.as_bytes()[2..]);
-            }
-            None => bytes.extend_from_slice(&[b"\\x", part.as_bytes()].concat()),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

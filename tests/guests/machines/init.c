@@ -7,9 +7,10 @@
  * be unloaded. The first line has the result port's device.
  *
  * Reported: "b RELEASE" once; for each trial "s NUMBER", "r ERRNO", "t TRACE" (the event module:module_load: the loader
- * accepted the module), "a TAINT" (/sys/module/NAME/taint), "u ERRNO" (of delete_module), "w BEFORE AFTER" (the kernel's
- * taint), "l LINE" for each line of the log, "e STATUS" at its end; "k NUMBER" for a trial that waits for another boot;
- * "z" at the end.
+ * accepted the module), "a TAINT" (/sys/module/NAME/taint), "u ERRNO" (of delete_module), "c LINES" at the end of the
+ * process that loads it, "w BEFORE AFTER" (the kernel's taint), "l LINE" for each line of the log, "e NUMBER LINES STATUS"
+ * at its end; "k NUMBER" for a trial that waits for another boot; "z" at the end. LINES is how many lines of this trial the
+ * process has sent before: a port may lose some.
  */
 #include "system_call.h"
 
@@ -23,6 +24,9 @@ enum { CHILD_ENDS = 17 };
 #endif
 
 static int port, log_file = -1, trace = -1;
+
+/* How many lines this process has sent for this trial. */
+static long lines;
 
 static unsigned long length(const char *text)
 {
@@ -122,6 +126,7 @@ static void send(struct line *line)
 	unsigned sum = 2166136261u;
 	unsigned long n = 0, sent = 0;
 
+	lines++;
 	for (unsigned long at = 0; at < line->n; at++)
 		sum = (sum ^ (unsigned char)line->text[at]) * 16777619u;
 	for (int shift = 28; shift >= 0; shift -= 4)
@@ -316,6 +321,7 @@ static int run(const struct trial *trial)
 	long child, before = taint_now();
 	int status = 0, step, ended = 0;
 
+	lines = 0;
 	say_number("s ", trial->number);
 	mark("begin ", trial->number);
 	say_log(0);
@@ -325,7 +331,9 @@ static int run(const struct trial *trial)
 	child = ask(CLONE, CHILD_ENDS, 0, 0, 0, 0);
 #endif
 	if (child == 0) {
+		lines = 0;
 		status = attempt(trial);
+		say_number("c ", lines);
 		for (;;)
 			ask(EXIT, status, 0, 0, 0, 0);
 	}
@@ -347,7 +355,14 @@ static int run(const struct trial *trial)
 	add(&line, " ");
 	add_number(&line, taint_now());
 	send(&line);
-	say_number("e ", ended ? status : -1);
+	line.n = 0;
+	add(&line, "e ");
+	add_number(&line, trial->number);
+	add(&line, " ");
+	add_number(&line, lines);
+	add(&line, " ");
+	add_number(&line, ended ? status : -1);
+	send(&line);
 	return ended ? status : -1;
 }
 

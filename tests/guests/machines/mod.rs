@@ -11,6 +11,7 @@ mod elf;
 mod guest;
 mod initramfs;
 mod predictions;
+mod report;
 mod table;
 mod trials;
 mod ways;

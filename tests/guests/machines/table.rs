@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::machines::agreement::{Agreement, lines};
-use crate::machines::guest::Seen;
 use crate::machines::predictions::Prediction;
+use crate::machines::report::Seen;
 use crate::machines::trials::{Origin, Subject};
 
 /// Counts of trials.
