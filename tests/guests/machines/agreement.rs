@@ -42,7 +42,7 @@ pub(crate) fn compare(seen: &Seen, prediction: Option<&Prediction>) -> (Agreemen
         return (Agreement::Unknown, prediction.open());
     }
     let is_accepted = seen.accepted.is_some();
-    if !is_accepted && seen.errno.is_none() {
+    if seen.has_no_answer() {
         return disagree("the kernel died over the file before it answered".to_owned());
     }
     match (prediction.verdict.as_str(), is_accepted) {

@@ -147,10 +147,10 @@ fn ask(architecture: &Architecture, kernel: &str, is_sample: bool, top: &Path) -
         let (agreement, why) = agreement::compare(seen, prediction);
         tally.add(&Came { kernel, subject, flags: trial.flags, prediction, seen }, agreement, &why);
     }
-    let (boots, kept, count) = (outcomes.boots, outcomes.kept, trials.len());
+    let (boots, kept, repeated, count) = (outcomes.boots, outcomes.kept, outcomes.repeated, trials.len());
     let together = begun.elapsed();
     println!(
-        "{kernel}: {count} trials, {kept} asked earlier, {boots} boots, {answered:.1?}, with predictions {together:.1?}"
+        "{kernel}: {count} trials, {kept} asked earlier, {repeated} repeated, {boots} boots, {answered:.1?}, with predictions {together:.1?}"
     );
     tally
 }

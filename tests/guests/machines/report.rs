@@ -23,6 +23,13 @@ pub(crate) struct Seen {
     pub(crate) earlier: Vec<String>,
 }
 
+impl Seen {
+    /// Did the guest end before the kernel accepted or refused the module?
+    pub(crate) fn has_no_answer(&self) -> bool {
+        self.accepted.is_none() && self.errno.is_none()
+    }
+}
+
 /// The report of a trial, as far as it has come.
 pub(crate) struct Report {
     pub(crate) number: usize,
