@@ -75,6 +75,9 @@ impl Restore {
             restore.plan.must_have_backup(&objects, &names)?;
             Ok(restore)
         };
+        // Of many modules that are gone the next step is found on all cores.
+        let plan =
+            |named: &SelectedModule| plan(named).or_else(|error| Err(with_next_step(error, named, known.index)?));
         selection.inspect(plan, each)
     }
 
