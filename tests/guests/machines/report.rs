@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_report_with_a_lost_line_is_not_taken() {
-        for lost in 0..LINES.len() {
+        for (lost, line) in LINES.iter().enumerate() {
             let rest: Vec<&str> =
-                LINES.into_iter().enumerate().filter(|(at, _)| *at != lost).map(|(_, line)| line).collect();
-            assert!(!report(&rest).end("7 5 0"), "{}", LINES[lost]);
+                LINES.iter().enumerate().filter(|(at, _)| *at != lost).map(|(_, line)| *line).collect();
+            assert!(!report(&rest).end("7 5 0"), "{line}");
         }
         // The end of one and the beginning of the next.
         assert!(!report(&LINES).end("8 5 0"));
