@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Remedy};
 use crate::escape::{bytes_for_eyes, lines_for_eyes};
 use crate::kernel::module_index::{self, IndexedModule, ModuleIndex};
 use crate::module::description::ModuleReport;
-use crate::module::listing::{self, KmodVersion, ListedField, ListedItem, ListedModule, Listing};
+use crate::module::listing::{FieldReader, KmodVersion, ListedField, ListedItem, ListedModule, Listing};
 use crate::module::trailer::KeyIdKind;
 use crate::module::versions::VersionsFormat;
 use crate::module::{self, Module, StoredFile, elf};
@@ -92,90 +92,94 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let (mut failed, mut shown) = (0_usize, 0_usize);
+    let mut printer = Printer { args: &args, listing: args.listing(), fields: FieldReader::default(), shown: 0 };
+    let mut failed = 0_usize;
     let mut one = |argument: Result<PathBuf, Error>, session: &mut Session<'_>| {
-        let result = match &argument {
-            Ok(path) => show(path, &args, shown == 0, session),
-            Err(_) => Ok(()),
-        };
-        let error = match (argument, result) {
-            (Err(error), _) => error,
-            (Ok(_), Ok(())) => {
-                shown += 1;
-                return Ok(());
+        let printed = argument.map_err(Failure::from).and_then(|path| match printer.print(&path, session) {
+            Err(Failure::Error(error)) => Err(error.on(path).into()),
+            printed => printed,
+        });
+        match printed {
+            Ok(()) => printer.shown += 1,
+            Err(Failure::Error(error)) => {
+                session.complain(&error);
+                failed += 1;
             }
-            (Ok(path), Err(Failure::Error(error))) => error.on(path),
-            (Ok(_), Err(output)) => return Err(output),
-        };
-        session.complain(&error);
-        failed += 1;
+            Err(output) => return Err(output),
+        }
         Ok(())
     };
     for named in args.modules.selection().named()? {
         match named {
             // With -k and -b a word is a name, whatever the working folder contains.
             Ok(folder) if args.release.is_none() && args.root.is_none() && folder.is_dir() => {
-                for file in Walk::modules(folder) {
-                    one(file, session)?;
-                }
+                Walk::modules(folder).try_for_each(|file| one(file, session))?;
             }
             named => one(named, session)?,
         }
     }
     // One unreadable file is an error; if others were shown, the status is 1, as in modinfo.
-    Ok(match (failed, shown) {
+    Ok(match (failed, printer.shown) {
         (0, _) => Status::Done,
         (1, 0) => Status::Failed,
         _ => Status::Negative,
     })
 }
 
-fn show(argument: &Path, args: &Args, is_first: bool, session: &mut Session<'_>) -> Result<(), Failure> {
-    let looks_like_path = argument.as_os_str().as_bytes().contains(&b'/') || argument.exists();
-    if module_index::is_module_file(argument) || (looks_like_path && args.release.is_none() && args.root.is_none()) {
-        return show_file(argument, args, is_first, session);
-    }
-    for found in ModuleIndex::of(args.release.as_deref(), args.root.as_deref()).find(&argument.to_string_lossy())? {
-        match (found, args.listing()) {
-            (IndexedModule::File(path), _) => show_file(&path, args, is_first, session)?,
-            (IndexedModule::BuiltIn(name, fields), Some(listing)) => {
-                print_listing(&listing, &ListedModule::BuiltIn(name.into_bytes()), &fields, session)?;
-            }
-            (IndexedModule::BuiltIn(..), None) => {
-                let what = "is built into the kernel: there is no module file";
-                return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::ListModinfo).into());
+/// Prints modules one after the other.
+struct Printer<'a> {
+    args: &'a Args,
+    /// The listing of modinfo, if the arguments select it, and what reads the fields for it.
+    listing: Option<Listing>,
+    fields: FieldReader,
+    /// How many arguments were shown.
+    shown: usize,
+}
+
+impl Printer<'_> {
+    fn print(&mut self, argument: &Path, session: &mut Session<'_>) -> Result<(), Failure> {
+        let (release, root) = (self.args.release.as_deref(), self.args.root.as_deref());
+        let looks_like_path = argument.as_os_str().as_bytes().contains(&b'/') || argument.exists();
+        if (looks_like_path && release.is_none() && root.is_none()) || module_index::is_module_file(argument) {
+            return self.file(argument, session);
+        }
+        for found in ModuleIndex::of(release, root).find(&argument.to_string_lossy())? {
+            match (found, &self.listing) {
+                (IndexedModule::File(path), _) => self.file(&path, session)?,
+                (IndexedModule::BuiltIn(name, fields), Some(listing)) => {
+                    print_listing(listing, &ListedModule::BuiltIn(name.into_bytes()), &fields, session)?;
+                }
+                (IndexedModule::BuiltIn(..), None) => {
+                    let what = "is built into the kernel: there is no module file";
+                    return Err(Error::new(ErrorKind::Unsupported, what).remedy(Remedy::ListModinfo).into());
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn show_file(path: &Path, args: &Args, is_first: bool, session: &mut Session<'_>) -> Result<(), Failure> {
-    if args.versions {
-        return print_versions(&module::open_unhashed(path, session.max_size)?, session);
+    fn file(&mut self, path: &Path, session: &mut Session<'_>) -> Result<(), Failure> {
+        if self.args.versions {
+            return print_versions(&module::open_unhashed(path, session.max_size)?, session);
+        }
+        if let Some(listing) = &self.listing {
+            let fields = self.fields.file(path, session.max_size, listing)?;
+            return print_listing(listing, &ListedModule::File(path), &fields, session);
+        }
+        let (stored, module) = module::open(path, session.max_size)?;
+        if self.args.json {
+            return session.json(&ModuleReport::of(path, &stored, &module));
+        }
+        if self.shown > 0 {
+            writeln!(session.out)?;
+        }
+        for_eyes(path, &stored, &module, session)
     }
-    if let Some(listing) = args.listing() {
-        return list(path, &listing, session);
-    }
-    let (stored, module) = module::open(path, session.max_size)?;
-    if args.json {
-        return session.json(&ModuleReport::of(path, &stored, &module));
-    }
-    if !is_first {
-        writeln!(session.out)?;
-    }
-    for_eyes(path, &stored, &module, session)
-}
-
-/// Prints a file's modinfo as modinfo lists it.
-fn list(path: &Path, listing: &Listing, session: &mut Session<'_>) -> Result<(), Failure> {
-    let module = module::open_unhashed(path, session.max_size)?;
-    print_listing(listing, &ListedModule::file(path), &listing::fields(&module, listing.kmod), session)
 }
 
 fn print_listing(
     listing: &Listing,
-    module: &ListedModule,
+    module: &ListedModule<'_>,
     fields: &[ListedField],
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {

@@ -3,14 +3,17 @@
 //! Order and duplicates stay as in the file. The parameters come last, in the reverse order of their first mention, each `parm`
 //! joined with its `parmtype`. The fields of the signature follow the strings of the file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
-use crate::module::trailer::hex_lines;
+use crate::module::modinfo::key_and_value;
+use crate::module::partial::{Extract, ImageParts, PartialReader, UsualParts};
+use crate::module::trailer::{self, Trailer, hex_lines};
 
 /// A key and its value, as listed.
 pub type ListedField = (Vec<u8>, Vec<u8>);
@@ -42,7 +45,7 @@ impl KmodVersion {
 impl FromStr for KmodVersion {
     type Err = Error;
 
-    fn from_str(name: &str) -> Result<KmodVersion, Error> {
+    fn from_str(name: &str) -> Result<KmodVersion> {
         Ok(match name {
             "30" => KmodVersion::V30,
             "31" => KmodVersion::V31,
@@ -79,32 +82,85 @@ pub enum ListedItem {
 
 /// Where a listed module is.
 #[derive(Clone, Debug)]
-pub enum ListedModule {
-    /// In a file, with this absolute path.
-    File(Vec<u8>),
+pub enum ListedModule<'p> {
+    /// In the file at this path.
+    File(&'p Path),
     /// In the kernel image, with this name: only its modinfo is kept (`modules.builtin.modinfo`).
     BuiltIn(Vec<u8>),
 }
 
-impl ListedModule {
-    /// The module in the file at this path. kmod prefixes a relative path with the working directory and does not normalise it.
-    pub fn file(path: &Path) -> ListedModule {
-        let path = path.as_os_str().as_bytes();
-        ListedModule::File(match std::env::current_dir() {
-            Ok(here) if !path.starts_with(b"/") => [here.as_os_str().as_bytes(), b"/", path].concat(),
-            _ => path.to_vec(),
-        })
+/// An absolute path. kmod prefixes a relative path with the working directory and does not normalise it.
+fn absolute(path: &Path) -> Cow<'_, [u8]> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.starts_with(b"/") {
+        return Cow::Borrowed(bytes);
+    }
+    match std::env::current_dir() {
+        Ok(here) => Cow::Owned([here.as_os_str().as_bytes(), b"/", bytes].concat()),
+        Err(_) => Cow::Borrowed(bytes),
     }
 }
 
-/// The fields of a module in modinfo's order: the strings of `.modinfo`, the build-id, then those of the signature.
-pub fn fields(module: &Module, kmod: KmodVersion) -> Vec<ListedField> {
-    let strings = module.modinfo.entries.iter().map(|e| (e.key.clone(), e.value.clone()));
-    let has_build_id = kmod >= KmodVersion::Development;
-    let build_id = module.build_id.iter().filter(|_| has_build_id).map(|id| ("build-id", hex_lines(id)));
-    let signature = module.trailer.iter().flat_map(|t| t.modinfo_entries(kmod >= KmodVersion::V32));
-    let added = build_id.chain(signature).map(|(key, value)| (key.as_bytes().to_vec(), value));
-    strings.chain(added).collect()
+/// Reads the fields of module files, with buffers that are reused from file to file. Of a usual file it reads only the headers,
+/// `.modinfo` and the trailer.
+#[derive(Default)]
+pub struct FieldReader(PartialReader);
+
+impl FieldReader {
+    /// The fields of a module file in modinfo's order, as far as a listing needs them: the strings of `.modinfo`, the build-id, then
+    /// those of the signature. A file that is compressed may become `max_size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`module::open`](crate::module::open), with the file's name, as far as the parts that are read show them.
+    pub fn file(&mut self, path: &Path, max_size: u64, listing: &Listing) -> Result<Vec<ListedField>> {
+        self.0.file(path, max_size, &mut Fields(listing)).map(|extracted| extracted.facts)
+    }
+}
+
+/// The fields that a listing needs.
+struct Fields<'l>(&'l Listing);
+
+impl Fields<'_> {
+    fn has_build_id(&self) -> bool {
+        self.0.kmod >= KmodVersion::Development && self.0.needs(b"build-id")
+    }
+
+    fn signature(&self, trailer: &Trailer) -> impl Iterator<Item = ListedField> {
+        let entries = trailer.modinfo_entries(self.0.kmod >= KmodVersion::V32).into_iter();
+        entries.map(|(key, value)| (key.as_bytes().to_vec(), value))
+    }
+}
+
+impl Extract for Fields<'_> {
+    type Facts = Vec<ListedField>;
+
+    fn of_parts(
+        &mut self,
+        _: &impl ImageParts,
+        parts: &UsualParts<'_>,
+        _: &mut Vec<u8>,
+    ) -> Result<Option<Vec<ListedField>>> {
+        // Only the full reader reads notes.
+        if self.has_build_id() {
+            return Ok(None);
+        }
+        let strings = parts.strings().map(key_and_value).filter(|(key, _)| self.0.needs(key));
+        let mut fields: Vec<ListedField> = strings.map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+        if parts.trailer.is_some() && self.0.field.as_deref().is_none_or(|field| Trailer::has_entry(field.as_bytes())) {
+            let Ok(Some(trailer)) = trailer::find(parts.tail) else { return Ok(None) };
+            fields.extend(self.signature(&trailer));
+        }
+        Ok(Some(fields))
+    }
+
+    fn of_image(&mut self, image: &[u8]) -> Result<Vec<ListedField>> {
+        let module = Module::read(image)?;
+        let strings = module.modinfo.entries.into_iter().map(|entry| (entry.key, entry.value));
+        let build_id = module.build_id.iter().filter(|_| self.has_build_id());
+        let build_id = build_id.map(|id| (b"build-id".to_vec(), hex_lines(id)));
+        Ok(strings.chain(build_id).chain(module.trailer.iter().flat_map(|trailer| self.signature(trailer))).collect())
+    }
 }
 
 /// A parameter, made of its `parm` and its `parmtype`.
@@ -116,29 +172,38 @@ struct Parameter {
 }
 
 impl Listing {
+    /// Does the listing need the field with this key?
+    fn needs(&self, key: &[u8]) -> bool {
+        match self.field.as_deref() {
+            None => true,
+            Some("parm") => is_parameter(key),
+            Some(field) => key == field.as_bytes(),
+        }
+    }
+
     /// The listing of one module, in order.
-    pub fn items(&self, module: &ListedModule, fields: &[ListedField]) -> Vec<ListedItem> {
+    pub fn items(&self, module: &ListedModule<'_>, fields: &[ListedField]) -> Vec<ListedItem> {
         let mut items = Vec::new();
         let mut line = |parts: &[&[u8]]| items.push(ListedItem::Line(parts.concat()));
         let field = self.field.as_deref();
-        let file: &[u8] = match module {
-            ListedModule::File(path) => path,
-            ListedModule::BuiltIn(name) => {
-                match field {
-                    None => line(&[b"name:           ", name]),
-                    Some("name") => line(&[name]),
-                    Some(_) => {}
-                }
-                b"(builtin)"
-            }
+        let file = || match module {
+            ListedModule::File(path) => absolute(path),
+            ListedModule::BuiltIn(_) => Cow::Borrowed(b"(builtin)".as_slice()),
         };
+        if let ListedModule::BuiltIn(name) = module {
+            match field {
+                None => line(&[b"name:           ", name]),
+                Some("name") => line(&[name]),
+                Some(_) => {}
+            }
+        }
         match field {
             Some("filename") => {
-                line(&[file]);
+                line(&[&file()]);
                 return items;
             }
             Some(_) => {}
-            None => line(&[b"filename:       ", file]),
+            None => line(&[b"filename:       ", &file()]),
         }
         if matches!(module, ListedModule::BuiltIn(_)) && fields.is_empty() {
             items.push(ListedItem::NoModinfo);
@@ -152,7 +217,7 @@ impl Listing {
             match field {
                 Some(field) if key == field.as_bytes() => line(&[value]),
                 Some(_) => {}
-                None if key == b"parm" || key == b"parmtype" => {}
+                None if is_parameter(key) => {}
                 None if self.nul => line(&[key, b"=", value]),
                 None => {
                     // Up to kmod 33 a key of more than fifteen bytes makes the field width negative; printf uses its absolute value.
@@ -173,7 +238,7 @@ impl Listing {
 }
 
 fn add_parameters(fields: &[ListedField], label: &[u8], items: &mut Vec<ListedItem>) {
-    let malformed = fields.iter().filter(|field| is_parameter(field) && split(&field.1).is_none());
+    let malformed = fields.iter().filter(|field| is_parameter(&field.0) && split(&field.1).is_none());
     items.extend(malformed.cloned().map(ListedItem::MalformedParameter));
     let mut line = |parts: &[&[u8]]| items.push(ListedItem::Line(parts.concat()));
     for Parameter { name, description, kind } in &parameters(fields) {
@@ -188,14 +253,14 @@ fn add_parameters(fields: &[ListedField], label: &[u8], items: &mut Vec<ListedIt
     }
 }
 
-fn is_parameter((key, _): &ListedField) -> bool {
+fn is_parameter(key: &[u8]) -> bool {
     key == b"parm" || key == b"parmtype"
 }
 
 fn parameters(fields: &[ListedField]) -> Vec<Parameter> {
     let mut parameters: Vec<Parameter> = Vec::new();
     let mut indexes: HashMap<&[u8], usize> = HashMap::new();
-    for (key, value) in fields.iter().filter(|field| is_parameter(field)) {
+    for (key, value) in fields.iter().filter(|field| is_parameter(&field.0)) {
         let Some((name, rest)) = split(value) else { continue };
         let index = *indexes.entry(name).or_insert_with(|| {
             parameters.push(Parameter { name: name.to_vec(), ..Parameter::default() });

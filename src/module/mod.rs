@@ -14,6 +14,7 @@ mod interface;
 pub mod licence;
 pub mod listing;
 pub mod modinfo;
+mod partial;
 mod pkcs7;
 mod public_key;
 mod registry;

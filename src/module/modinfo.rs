@@ -83,6 +83,15 @@ impl Modinfo {
     }
 }
 
+/// The parts of a string before and after its first `=`; without one, all of it is the key.
+pub(super) fn key_and_value(string: &[u8]) -> (&[u8], &[u8]) {
+    let parts = || {
+        let at = memchr::memchr(b'=', string)?;
+        Some((string.get(..at)?, string.get(at + 1..)?))
+    };
+    parts().unwrap_or((string, &[]))
+}
+
 /// The strings of the section; `None` if there are too many.
 fn entries(section: &Section<'_>, image: &[u8]) -> Option<Vec<ModinfoEntry>> {
     let bytes = section.bytes(image);
@@ -95,10 +104,7 @@ fn entries(section: &Section<'_>, image: &[u8]) -> Option<Vec<ModinfoEntry>> {
         if string.is_empty() {
             continue;
         }
-        let (key, value) = match string.iter().position(|b| *b == b'=') {
-            Some(eq) => (string.get(..eq), string.get(eq + 1..)),
-            None => (Some(string), None),
-        };
+        let (key, value) = key_and_value(string);
         if let Some(previous) = entries.last_mut() {
             previous.space.end = base + start;
         }
@@ -106,8 +112,8 @@ fn entries(section: &Section<'_>, image: &[u8]) -> Option<Vec<ModinfoEntry>> {
             return None;
         }
         entries.push(ModinfoEntry {
-            key: key.unwrap_or_default().to_vec(),
-            value: value.unwrap_or_default().to_vec(),
+            key: key.to_vec(),
+            value: value.to_vec(),
             range: base + start..base + end,
             space: base + start..section.range.end,
         });

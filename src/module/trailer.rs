@@ -206,12 +206,26 @@ impl Trailer {
             ("signature", hex_lines(&self.signature)),
         ]
     }
+
+    /// Is this the key of an entry that [`Trailer::modinfo_entries`] may add?
+    pub(super) fn has_entry(key: &[u8]) -> bool {
+        matches!(key, b"sig_id" | b"signer" | b"sig_key" | b"sig_hashalgo" | b"signature")
+    }
 }
 
 /// Bytes as modinfo prints them: `A1:B2`, twenty on a line.
 pub fn hex_lines(bytes: &[u8]) -> Vec<u8> {
-    let line = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
-    bytes.chunks(20).map(line).collect::<Vec<_>>().join(":\n\t\t").into_bytes()
+    let digits = hex::encode_upper(bytes);
+    let mut lines = Vec::with_capacity(digits.len() * 2);
+    for (at, pair) in digits.as_bytes().chunks(2).enumerate() {
+        match at {
+            0 => {}
+            at if at.is_multiple_of(20) => lines.extend_from_slice(b":\n\t\t"),
+            _ => lines.push(b':'),
+        }
+        lines.extend_from_slice(pair);
+    }
+    lines
 }
 
 fn malformed(what: impl Into<String>) -> Error {

@@ -2,7 +2,7 @@
 
 pub(crate) mod full_reader;
 mod many;
-mod summaries;
+pub(crate) mod summaries;
 
 use std::path::{Path, PathBuf};
 

@@ -27,9 +27,9 @@ fn a_summary_has_what_the_full_reader_shows() {
     }
 }
 
-/// Fixtures that are wrong in parts of a file that a summary does not read: symbols, relocations, notes, entries of symbol
-/// versions.
-const NOT_LOOKED_AT: [&str; 6] = [
+/// Fixtures that are wrong in parts of a file that neither a summary nor modinfo's listing reads: symbols, relocations, notes, entries
+/// of symbol versions.
+pub(crate) const NOT_LOOKED_AT: [&str; 6] = [
     "extended-names-unterminated.ko",
     "extended-out-of-step.ko",
     "note-lies.ko",

@@ -26,10 +26,10 @@ const SHF_COMPRESSED: u64 = 1 << 11;
 
 /// What the file header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Start {
-    pub(super) class: Class,
-    pub(super) endian: Endian,
-    pub(super) machine: u16,
+pub(in crate::module) struct Start {
+    pub(in crate::module) class: Class,
+    pub(in crate::module) endian: Endian,
+    pub(in crate::module) machine: u16,
     /// Where the section header table is.
     pub(super) table: Range<u64>,
     /// Which section holds the names.
@@ -93,19 +93,19 @@ fn names<E: FileHeader<Endian = Endianness>>(start: &Start, table: &[u8]) -> Opt
 
 /// What the section headers say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outline {
+pub(in crate::module) struct Outline {
     /// `.modinfo`, which has bytes.
     pub(super) modinfo: Range<u64>,
     /// Is it marked SHF_ALLOC?
-    pub(super) modinfo_is_visible: bool,
+    pub(in crate::module) modinfo_is_visible: bool,
     /// `struct module`, where it is there.
-    pub(super) this_module: Option<Range<u64>>,
+    pub(in crate::module) this_module: Option<Range<u64>>,
     /// Which symbol versions there are.
-    pub(super) versions: VersionsFormat,
+    pub(in crate::module) versions: VersionsFormat,
     /// Are the basic ones marked SHF_ALLOC?
-    pub(super) versions_are_visible: bool,
+    pub(in crate::module) versions_are_visible: bool,
     /// The size of `.BTF`, where it is there.
-    pub(super) btf: Option<u64>,
+    pub(in crate::module) btf: Option<u64>,
     /// Where the ELF's own bytes end.
     pub(super) end: u64,
 }
