@@ -2,6 +2,7 @@
 //! machine.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -22,7 +23,8 @@ pub struct Machine {
     is_lab_machine: bool,
     loaded: OnceLock<Vec<Loaded>>,
     live_inodes: OnceLock<HashSet<(u64, u64)>>,
-    owners: OnceLock<Owners>,
+    mounted: OnceLock<Vec<(u32, u32)>>,
+    owners: Owners,
 }
 
 /// Where systems keep modules: most, most of today, NixOS, Android.
@@ -46,13 +48,15 @@ pub struct Loaded {
 
 /// A machine whose root folder is elsewhere, for tests: what is there is made up.
 pub fn made_up(root: impl Into<PathBuf>, release: &str, is_lab_machine: bool) -> Machine {
+    let root = root.into();
     Machine {
-        root: root.into(),
+        owners: Owners::below(&root),
+        root,
         release: release.to_owned(),
         is_lab_machine,
         loaded: OnceLock::new(),
         live_inodes: OnceLock::new(),
-        owners: OnceLock::new(),
+        mounted: OnceLock::new(),
     }
 }
 
@@ -85,14 +89,28 @@ impl Machine {
         self.homes().map(|home| home.join(&self.release)).filter(|tree| tree.is_dir())
     }
 
-    /// Is it one of the trees' files, reached through a bind mount?
+    /// Is it one of the trees' files, reached through a link or a bind mount?
     fn has_live_inode(&self, path: &Path) -> bool {
+        let Ok(file) = path.metadata() else { return false };
+        if self.has_one_path(&file) {
+            return false;
+        }
         let inodes = self.live_inodes.get_or_init(|| {
             let mut found = HashSet::new();
             self.live_trees().for_each(|tree| gather_inodes(&tree, 16, &mut found));
             found
         });
-        path.metadata().is_ok_and(|file| inodes.contains(&(file.dev(), file.ino())))
+        inodes.contains(&(file.dev(), file.ino()))
+    }
+
+    /// Is it certain that the file has no other path? It has one name, and its file system is mounted once. Then no tree is walked, which
+    /// takes longer than all the rest of a plan. (On btrfs and others files have another device than their file system: nothing is certain.)
+    fn has_one_path(&self, file: &Metadata) -> bool {
+        let mounted = self
+            .mounted
+            .get_or_init(|| mounted_devices(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()));
+        let device = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+        file.nlink() == 1 && mounted.iter().filter(|mounted| **mounted == device).count() == 1
     }
 
     /// The place where this system keeps the modules of its kernels, if the file at this real path is in one.
@@ -150,8 +168,7 @@ impl Machine {
     /// rpm, which must be asked.
     pub fn owner(&self, path: &Path) -> Option<String> {
         let Ok(below) = path.strip_prefix(&self.root) else { return self.rpm_owner(path) };
-        let owners = self.owners.get_or_init(|| Owners::of(&self.root));
-        owners.of_file(below).or_else(|| self.rpm_owner(path))
+        self.owners.of_file(below).or_else(|| self.rpm_owner(path))
     }
 
     fn rpm_owner(&self, path: &Path) -> Option<String> {
@@ -186,6 +203,19 @@ impl Machine {
     }
 }
 
+/// The major and minor numbers of the mounted file systems, of each mount, by /proc/self/mountinfo (proc(5)). None in a chroot(2) whose
+/// root folder is no mount point: then the list lacks the file system of the root folder.
+fn mounted_devices(mounts: &str) -> Vec<(u32, u32)> {
+    let device = |line: &str| {
+        let (major, minor) = line.split(' ').nth(2)?.split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    match mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")) {
+        true => mounts.lines().filter_map(device).collect(),
+        false => Vec::new(),
+    }
+}
+
 /// Is the file at `path`, existing or not, in `folder`? Determined by the folders' device and inode.
 fn is_below(path: &Path, folder: &Path) -> bool {
     let Ok(wanted) = folder.metadata() else { return false };
@@ -212,4 +242,17 @@ fn build_id(note: &[u8]) -> Option<Vec<u8>> {
     let id = note.get(at + 4..)?;
     let size = note.get(at.checked_sub(8)?..)?.first_chunk::<4>().map(|n| u32::from_ne_bytes(*n) as usize)?;
     id.get(..size).map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mount_has_a_device_and_in_a_chroot_none_is_known() {
+        let list = "21 1 254:0 / / rw - ext4 /dev/vda rw\n22 21 0:20 / /proc rw - proc proc rw\n\
+                    30 21 254:0 /srv/a /mnt/b rw - ext4 /dev/vda rw\n";
+        assert_eq!(mounted_devices(list), [(254, 0), (0, 20), (254, 0)]);
+        assert_eq!(mounted_devices(&list.replace(" / / ", " /srv /srv ")), []);
+    }
 }
