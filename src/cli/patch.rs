@@ -33,8 +33,8 @@ fn one(module: &Path, args: &Args, session: &mut Session<'_>) -> Result<Status, 
     let out = args.output.as_deref().map(target::real_path).transpose()?;
     if !args.change.dry_run && vault.folder().exists() {
         recover::writer_of_new(&vault, session)?.must_be_settled(&path)?;
-    } else if vault.pending()?.iter().any(|intent| intent.change.path == path) {
-        session.remark("an interrupted run left this module: kmodlab recover comes first, and may change the plan");
+    } else if vault.has_intents()? {
+        session.remark("an interrupted run left something: kmodlab recover comes first, and may change the plan");
     }
 
     let machine = session.machine(&vault);

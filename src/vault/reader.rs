@@ -189,6 +189,18 @@ impl Vault {
         }
     }
 
+    /// Whether there are intents, readable or not. They are not read: an interrupted run may have left very many.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Untrusted`] or [`ErrorKind::Io`].
+    pub(crate) fn has_intents(&self) -> Result<bool> {
+        match self.state.intents().and_then(|intents| IntentSegment::names(&intents)) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            names => names.map(|names| !names.is_empty()),
+        }
+    }
+
     internal_fn! {
         /// The files with intents that can't be read, or that this program never wrote. Nothing is done about them.
         ///

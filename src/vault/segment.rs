@@ -1,6 +1,7 @@
 //! Intent segments: the intents of one batch of writes, in one file.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -110,6 +111,15 @@ impl IntentSegment {
         }
     }
 
+    /// The names of the files with announced writes in a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] if the folder can't be read.
+    pub(super) fn names(folder: &PrivateFolder) -> Result<Vec<OsString>> {
+        folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))
+    }
+
     /// All announced writes of a folder.
     ///
     /// # Errors
@@ -118,7 +128,7 @@ impl IntentSegment {
     /// can't be read, with a wrong checksum, or with a property that this program never writes, is no error: the result has it.
     pub(super) fn all(folder: &PrivateFolder, root: Option<&SystemRoot>) -> Result<AnnouncedWrites> {
         let mut announced = AnnouncedWrites::default();
-        for name in folder.names(|name| ENDINGS.iter().any(|ending| name.extension() == Some(ending.as_ref())))? {
+        for name in IntentSegment::names(folder)? {
             let path = folder.path().join(&name);
             let text = folder
                 .file(&name, "reading the intent", OFlags::RDONLY)

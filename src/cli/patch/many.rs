@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Status, Fail
     let mut unsettled = Vec::new();
     if !args.change.dry_run && vault.folder().exists() {
         unsettled = recover::writer_of_new(&vault, session)?.recovered().to_vec();
-    } else if !vault.pending()?.is_empty() {
+    } else if vault.has_intents()? {
         session.remark("an interrupted run left something: kmodlab recover comes first, and may change the plan");
     }
     let machine = session.machine(&vault);
