@@ -5,6 +5,7 @@
 //! Unicode TR9 and TR36), line and paragraph separators, invisible joiners at which two names look alike, and bytes
 //! that are not UTF-8. Other characters are kept, so that a German author's name stays readable.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -57,7 +58,10 @@ fn escape_bytes(bytes: &[u8], keep_layout: bool) -> String {
 
 /// JSON for terminals and programs: the same document, with characters that a terminal might interpret as `\uNNNN`. The
 /// characters that JSON itself escapes (C0) must be escaped already; all others occur only in strings.
-pub fn json_for_eyes(json: &str) -> String {
+pub fn json_for_eyes(json: &str) -> Cow<'_, str> {
+    if json.is_ascii() && memchr::memchr(0x7f, json.as_bytes()).is_none() {
+        return Cow::Borrowed(json);
+    }
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
@@ -69,7 +73,7 @@ pub fn json_for_eyes(json: &str) -> String {
             c => out.push(c),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 fn escape(text: &str, keep_layout: bool) -> String {

@@ -28,6 +28,25 @@ impl JsonText {
     }
 }
 
+/// A value as JSON in one line, with its end, escaped for terminals ([`escape::json_for_eyes`]).
+///
+/// # Errors
+///
+/// Those of the value's serialisation.
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    /// Most records of a module are smaller. A buffer that grows with each of many thousand records takes longer than the record.
+    const USUAL: usize = 1 << 10;
+    let mut line = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut line, value)?;
+    line.push(b'\n');
+    let line = String::from_utf8(line).map_err(<serde_json::Error as serde::ser::Error>::custom)?;
+    let escaped = match escape::json_for_eyes(&line) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(escaped) => Some(escaped),
+    };
+    Ok(escaped.unwrap_or(line))
+}
+
 /// A path for JSON. Bytes that are not UTF-8 appear as U+FFFD; [`path_hex`] then gives all bytes.
 pub fn path_text(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()

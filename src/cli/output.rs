@@ -16,8 +16,8 @@ use crate::error::{Error, ErrorKind};
 use crate::escape;
 pub(super) use crate::escape::shell_word;
 use crate::kernel::Kernel;
-use crate::text::hex_rows;
 pub(super) use crate::text::{count, grouped, path, vermagic};
+use crate::text::{hex_rows, json_line};
 use crate::vault::system_root::SystemRoot;
 
 /// The streams of a command, and the settings of all commands.
@@ -134,8 +134,7 @@ impl Session<'_> {
 
 /// Writes one JSON object in one line. All JSON of the program is written here.
 pub(super) fn write_json(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
-    let text = serde_json::to_string(value)?;
-    writeln!(out, "{}", escape::json_for_eyes(&text))
+    out.write_all(json_line(value)?.as_bytes())
 }
 
 /// Calls a function that may take long. If stderr is a terminal, it shows `what` after a second, and clears the line at the end.

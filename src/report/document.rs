@@ -15,7 +15,7 @@ struct ReportDocument<'c> {
 
 pub(super) fn json(trials: &[&Trial]) -> Result<String, serde_json::Error> {
     let document = ReportDocument { schema_version: SCHEMA_VERSION, summary: TrialSummary::of_latest(trials), trials };
-    let mut text = json_for_eyes(&serde_json::to_string(&document)?);
+    let mut text = json_for_eyes(&serde_json::to_string(&document)?).into_owned();
     text.push('\n');
     Ok(text)
 }
