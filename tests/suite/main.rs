@@ -33,6 +33,7 @@ mod package;
 mod patch;
 mod predict;
 mod readme;
+mod reads;
 mod real;
 mod recorded;
 mod report;
