@@ -4,6 +4,7 @@
 //! `modules.builtin.modinfo`. Without `modules.dep` it searches the tree by file name; of two files with one name it takes the
 //! one that depmod prefers ([`DepmodOrder`]).
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,9 @@ use crate::wildcard::{Bracket, matches};
 
 /// The greatest depth of directories that are searched in a tree without `modules.dep`.
 const SEARCH_DEPTH: usize = 16;
+
+/// The most modules with one alias: the widest aliases of a distribution's kernel have ten.
+const MOST_OF_ALIAS: usize = 1 << 10;
 
 /// The indexes in a kernel's module tree (`lib/modules/RELEASE`).
 pub struct ModuleIndex {
@@ -53,90 +57,122 @@ impl ModuleIndex {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none.
+    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Malformed`] if there are more than an alias can have.
     pub fn find(&self, name: &str) -> Result<Vec<IndexedModule>> {
         let wanted = name.replace('-', "_");
-        if let Some(file) = self.by_name(&wanted) {
-            return Ok(vec![IndexedModule::File(file)]);
+        let mut files = self.by_name(std::slice::from_ref(&wanted));
+        if files.is_empty() {
+            files = self.by_name(&self.by_alias(name)?);
         }
-        let by_alias: Vec<IndexedModule> =
-            self.by_alias(name).iter().filter_map(|module| self.by_name(module)).map(IndexedModule::File).collect();
-        if !by_alias.is_empty() {
-            return Ok(by_alias);
+        if !files.is_empty() {
+            return Ok(files.into_iter().map(IndexedModule::File).collect());
         }
-        if let Some(found) = self.built_in(&wanted) {
-            return Ok(vec![found]);
-        }
-        let by_alias = self.built_in_by_alias(name);
-        if !by_alias.is_empty() {
-            return Ok(by_alias);
+        let strings = self.bytes("modules.builtin.modinfo").unwrap_or_default();
+        let names = match self.is_built_in(&wanted) {
+            true => vec![wanted],
+            false => built_in_by_alias(&String::from_utf8_lossy(&strings), name)?,
+        };
+        if !names.is_empty() {
+            return Ok(built_in(&strings, names));
         }
         let what = format!("no such file, and no module of this name in {}", self.folder.display());
         Err(Error::new(ErrorKind::NotFound, what))
     }
 
     fn index(&self, name: &str) -> Option<String> {
-        // A FIFO or a device is not an index.
-        let text = file::read_small(&self.folder.join(name), LARGEST_TEXT).ok()?;
-        Some(String::from_utf8_lossy(&text).into_owned())
+        Some(String::from_utf8_lossy(&self.bytes(name)?).into_owned())
     }
 
-    fn by_name(&self, wanted: &str) -> Option<PathBuf> {
+    fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        // A FIFO or a device is not an index.
+        file::read_small(&self.folder.join(name), LARGEST_TEXT).ok()
+    }
+
+    /// The files of the modules with these names, in the order of the names; `modules.dep` is read once.
+    fn by_name(&self, names: &[String]) -> Vec<PathBuf> {
+        let mut found: HashMap<&str, Option<PathBuf>> = names.iter().map(|name| (name.as_str(), None)).collect();
+        if found.is_empty() {
+            return Vec::new();
+        }
         match self.index("modules.dep") {
             Some(text) => {
-                let mut files = text.lines().filter_map(|line| line.split_once(':')).map(|(file, _)| file);
-                files.find(|file| name_of_file(Path::new(file)) == wanted).map(|file| self.folder.join(file))
+                for (file, _) in text.lines().filter_map(|line| line.split_once(':')) {
+                    if let Some(place) = found.get_mut(name_of_file(Path::new(file)).as_str()) {
+                        _ = place.get_or_insert_with(|| self.folder.join(file));
+                    }
+                }
             }
             None => {
                 let preference = DepmodOrder::of_tree(&self.folder);
+                let rank = |file: &PathBuf| preference.rank(file.strip_prefix(&self.folder).unwrap_or(file));
                 let scope = Scope { depth: SEARCH_DEPTH, ..Scope::MODULES };
-                let files = Walk::new(self.folder.clone(), scope).filter_map(Result::ok);
-                let found = files.filter(|file| name_of_file(file) == wanted);
-                let below = |file: &PathBuf| file.strip_prefix(&self.folder).unwrap_or(file).to_owned();
-                found.min_by_key(|file| preference.rank(&below(file)))
+                for file in Walk::new(self.folder.clone(), scope).filter_map(Result::ok) {
+                    if let Some(place) = found.get_mut(name_of_file(&file).as_str())
+                        && place.as_ref().is_none_or(|known| rank(&file) < rank(known))
+                    {
+                        *place = Some(file);
+                    }
+                }
             }
         }
+        names.iter().filter_map(|name| found.get(name.as_str())?.clone()).collect()
     }
 
-    fn by_alias(&self, alias: &str) -> Vec<String> {
+    /// The names of the modules with this alias, as often as the index has it: modinfo lists each.
+    fn by_alias(&self, alias: &str) -> Result<Vec<String>> {
         let text = self.index("modules.alias").unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
         let alias = underscores(alias);
         let same = |pattern: &str| matches(underscores(pattern).as_bytes(), alias.as_bytes(), Bracket::Class);
-        lines.filter(|(pattern, _)| same(pattern)).map(|(_, module)| module.to_owned()).collect()
+        few(lines.filter(|(pattern, _)| same(pattern)).map(|(_, module)| module))
     }
 
-    fn built_in(&self, wanted: &str) -> Option<IndexedModule> {
-        let list = self.index("modules.builtin")?;
-        list.lines().find(|file| name_of_file(Path::new(file)) == wanted)?;
-        Some(self.with_modinfo(wanted))
+    fn is_built_in(&self, wanted: &str) -> bool {
+        let list = self.index("modules.builtin").unwrap_or_default();
+        list.lines().any(|file| name_of_file(Path::new(file)) == wanted)
     }
+}
 
-    /// The built-in modules with this alias (`NAME.alias=PATTERN` in `modules.builtin.modinfo`).
-    fn built_in_by_alias(&self, alias: &str) -> Vec<IndexedModule> {
-        let text = self.index("modules.builtin.modinfo").unwrap_or_default();
-        let aliases = text.split('\0').filter_map(|string| string.split_once(".alias="));
-        let alias = underscores(alias);
-        let mut names: Vec<&str> = aliases
-            .filter(|(_, pattern)| matches(underscores(pattern).as_bytes(), alias.as_bytes(), Bracket::Class))
-            .map(|(name, _)| name)
-            .collect();
-        names.dedup();
-        names.into_iter().map(|name| self.with_modinfo(name)).collect()
+/// The names, if there are not too many.
+///
+/// # Errors
+///
+/// [`ErrorKind::Malformed`].
+fn few<'s>(names: impl Iterator<Item = &'s str>) -> Result<Vec<String>> {
+    let names: Vec<String> = names.take(MOST_OF_ALIAS + 1).map(str::to_owned).collect();
+    match names.len() > MOST_OF_ALIAS {
+        true => Err(Error::new(ErrorKind::Malformed, format!("more than {MOST_OF_ALIAS} modules have this alias"))),
+        false => Ok(names),
     }
+}
 
-    /// A built-in module with its strings in `modules.builtin.modinfo`.
-    fn with_modinfo(&self, wanted: &str) -> IndexedModule {
-        let strings = file::read_even_empty(&self.folder.join("modules.builtin.modinfo"));
-        let strings = strings.map(|file| file.bytes().to_vec()).unwrap_or_default();
-        let own =
-            strings.split(|b| *b == 0).filter_map(|string| string.strip_prefix(wanted.as_bytes())?.strip_prefix(b"."));
-        let fields = own.map(|string| {
-            let eq = string.iter().position(|b| *b == b'=').unwrap_or(string.len());
-            (string.get(..eq).unwrap_or_default().to_vec(), string.get(eq + 1..).unwrap_or_default().to_vec())
-        });
-        IndexedModule::BuiltIn(wanted.to_owned(), fields.collect())
+/// The built-in modules with this alias (`NAME.alias=PATTERN` in `modules.builtin.modinfo`), each once.
+fn built_in_by_alias(strings: &str, alias: &str) -> Result<Vec<String>> {
+    let aliases = strings.split('\0').filter_map(|string| string.split_once(".alias="));
+    let alias = underscores(alias);
+    let same = |pattern: &str| matches(underscores(pattern).as_bytes(), alias.as_bytes(), Bracket::Class);
+    let mut seen = HashSet::new();
+    few(aliases.filter(|(name, pattern)| same(pattern) && seen.insert(*name)).map(|(name, _)| name))
+}
+
+/// Built-in modules, each with its strings; these are read once.
+fn built_in(strings: &[u8], names: Vec<String>) -> Vec<IndexedModule> {
+    let mut fields: HashMap<&[u8], Vec<ListedField>> = names.iter().map(|name| (name.as_bytes(), Vec::new())).collect();
+    for string in strings.split(|byte| *byte == 0) {
+        let Some((name, string)) = split_at_first(string, b'.') else { continue };
+        if let Some(fields) = fields.get_mut(name) {
+            let (key, value) = split_at_first(string, b'=').unwrap_or((string, &[]));
+            fields.push((key.to_vec(), value.to_vec()));
+        }
     }
+    let mut fields_of = |name: &str| fields.remove(name.as_bytes()).unwrap_or_default();
+    let fields: Vec<Vec<ListedField>> = names.iter().map(|name| fields_of(name)).collect();
+    names.into_iter().zip(fields).map(|(name, fields)| IndexedModule::BuiltIn(name, fields)).collect()
+}
+
+fn split_at_first(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(byte, bytes)?;
+    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
 }
 
 /// Does modinfo take the argument for a file: does a regular file with the suffix of a module exist?
