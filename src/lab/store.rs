@@ -79,18 +79,22 @@ pub fn read_file(path: &Path) -> Result<StoredTrials> {
         }
         _ => e.hint("name a file"),
     })?;
-    let bytes = read_at_most(file, MOST_BYTES).map_err(|e| e.on(path))?;
+    // A pipe has no size.
+    let size = file.metadata().map_err(|e| Error::io("looking at the file", e).on(path))?.len();
+    let bytes = if size > MOST_BYTES { Err(too_large(MOST_BYTES)) } else { read_at_most(file, MOST_BYTES) };
+    let bytes = bytes.map_err(|e| e.on(path))?;
     parse(&bytes).map_err(|e| e.on(path))
 }
 
 fn read_at_most(stream: impl Read, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("reading", e))?;
-    if bytes.len() as u64 > most {
-        let what = format!("more than {most} bytes, which is larger than any file of trials");
-        return Err(Error::new(ErrorKind::TooLarge, what).hint("split it, and name the parts"));
-    }
-    Ok(bytes)
+    if bytes.len() as u64 > most { Err(too_large(most)) } else { Ok(bytes) }
+}
+
+fn too_large(most: u64) -> Error {
+    let what = format!("more than {most} bytes, which is larger than any file of trials");
+    Error::new(ErrorKind::TooLarge, what).hint("split it, and name the parts")
 }
 
 /// Reads the bytes of a file of trials. Empty lines are ignored.

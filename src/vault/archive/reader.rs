@@ -1,5 +1,6 @@
 //! Reading an archive strictly, as a stream: no name, size or order in it is believed before it was checked.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
@@ -15,6 +16,9 @@ const WINDOW: u32 = 23;
 
 /// The magic number of a Zstandard frame.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The most compressed bytes that are read for no decompressed one: a block has 128 KiB. A hole in a file is empty blocks.
+const MOST_IN_VAIN: u64 = 1 << 20;
 
 /// An archive that was opened, and not yet read.
 pub(in crate::vault) struct Archive<'p> {
@@ -76,12 +80,15 @@ impl<'p> Archive<'p> {
         let mut hashing = Hashing { from: BufReader::with_capacity(1 << 16, &self.file), sum: Sha256Hasher::new() };
         let manifest = if is_compressed {
             let len = self.size.checked_sub(SEAL_LEN).ok_or_else(cut)?;
-            let frame = BufReader::with_capacity(1 << 16, (&mut hashing).take(len));
+            let in_vain = &Cell::new(0);
+            let frame = Compressed { from: (&mut hashing).take(len), in_vain };
+            let frame = BufReader::with_capacity(1 << 16, frame);
             let mut decoder = zstd::Decoder::with_buffer(frame).map_err(reading)?.single_frame();
             decoder.window_log_max(WINDOW).map_err(reading)?;
-            let manifest = members(&mut decoder, each)?;
-            must_be_over(&mut decoder)?;
-            must_be_over(&mut decoder.finish())?;
+            let mut contents = Decompressed { from: decoder, in_vain };
+            let manifest = members(&mut contents, each)?;
+            must_be_over(&mut contents)?;
+            must_be_over(&mut contents.from.finish())?;
             let sum = hashing.sum.clone().finish();
             let mut seal = [0; SEAL_LEN as usize];
             hashing.read_exact(&mut seal).map_err(reading)?;
@@ -177,6 +184,39 @@ impl Read for Contents<'_> {
         }
         self.sum.update(room.get(..read).unwrap_or_default());
         self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+/// What a decompressor reads, as long as it yields anything.
+struct Compressed<'c, R> {
+    from: R,
+    in_vain: &'c Cell<u64>,
+}
+
+impl<R: Read> Read for Compressed<'_, R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if self.in_vain.get() > MOST_IN_VAIN {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let read = self.from.read(room)?;
+        self.in_vain.set(self.in_vain.get() + read as u64);
+        Ok(read)
+    }
+}
+
+/// What a decompressor yields.
+struct Decompressed<'c, R> {
+    from: R,
+    in_vain: &'c Cell<u64>,
+}
+
+impl<R: Read> Read for Decompressed<'_, R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(room)?;
+        if read > 0 {
+            self.in_vain.set(0);
+        }
         Ok(read)
     }
 }
