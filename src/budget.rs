@@ -5,8 +5,10 @@
 //! one [`WorkBudget`], which is passed down to every decompressor:
 //!
 //! ```text
-//! allowed = max(40 MiB, 64 × bytes of the files that are read) × max(1, max_size / 1 GiB)
+//! allowed = max(minimum, 64 × bytes of the files that are read) × max(1, max_size / 1 GiB)
+//! minimum = 40 MiB; of a module in a file of its own, 256 × its bytes, and from 2 to 40 MiB
 //! spent   = Σ over all attempts, successful or not: 64 KiB + bytes read + bytes written
+//!         + Σ over all files in packages that are read: 16 KiB; over all images: 64 KiB
 //! ```
 //!
 //! A decompressor's memory is bounded by the same: of its window or dictionary it touches no more than it has written.
@@ -23,12 +25,24 @@ pub const DEFAULT_MAX_SIZE: u64 = 1 << 30;
 /// The work that any question may cost, however small its files are, in bytes.
 const MINIMUM: u64 = 40 << 20;
 
+/// The same for a module in a file of its own, in bytes: a folder may have very many, and each has its own budget.
+const MODULE_MINIMUM: u64 = 2 << 20;
+
+/// The work that each byte of a small module allows, in bytes. Modules shrink to a tenth at best.
+const MODULE_FACTOR: u64 = 256;
+
 /// The work that each byte of a file allows, in bytes. A package of headers becomes thirty times as large; a package of a kernel
 /// whose modules are compressed too costs about ten times its size.
 const FACTOR: u64 = 64;
 
 /// What the start of a decompressor costs, in bytes: its tables are allocated and cleared.
 const ATTEMPT: u64 = 64 << 10;
+
+/// What a file in a package costs that has facts, in bytes, however small it is: its facts are kept.
+const FILE: u64 = 16 << 10;
+
+/// What an image costs, in bytes, however small it is: it is searched for many texts.
+const IMAGE: u64 = 64 << 10;
 
 /// How many compressed bytes a decompressor gets at a time, so that the budget is checked between them.
 const STEP: usize = 64 << 10;
@@ -37,6 +51,8 @@ const STEP: usize = 64 << 10;
 #[derive(Debug)]
 pub struct WorkBudget {
     max_size: u64,
+    /// The work that is allowed without any file.
+    minimum: u64,
     /// The bytes of the files that are read.
     input: AtomicU64,
     spent: AtomicU64,
@@ -49,6 +65,7 @@ impl WorkBudget {
     pub fn new(max_size: u64) -> WorkBudget {
         WorkBudget {
             max_size,
+            minimum: MINIMUM,
             input: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             is_exhausted: AtomicBool::new(false),
@@ -60,6 +77,12 @@ impl WorkBudget {
         let budget = WorkBudget::new(max_size);
         budget.admit(size);
         budget
+    }
+
+    /// The budget of a question about one module with so many bytes.
+    pub fn of_module(size: usize, max_size: u64) -> WorkBudget {
+        let minimum = (size as u64).saturating_mul(MODULE_FACTOR).clamp(MODULE_MINIMUM, MINIMUM);
+        WorkBudget { minimum, ..WorkBudget::of_file(size, max_size) }
     }
 
     /// Adds a file that the question is about. What was decompressed from another file does not count.
@@ -74,7 +97,7 @@ impl WorkBudget {
 
     /// How much work the question may cost, in bytes.
     pub fn allowed(&self) -> u64 {
-        let work = self.input.load(Ordering::Relaxed).saturating_mul(FACTOR).max(MINIMUM);
+        let work = self.input.load(Ordering::Relaxed).saturating_mul(FACTOR).max(self.minimum);
         let scaled = u128::from(work) * u128::from(self.max_size.max(DEFAULT_MAX_SIZE)) / u128::from(DEFAULT_MAX_SIZE);
         u64::try_from(scaled).unwrap_or(u64::MAX)
     }
@@ -95,6 +118,24 @@ impl WorkBudget {
             self.is_exhausted.store(true, Ordering::Relaxed);
         }
         self.check()
+    }
+
+    /// Counts a file in a package that is about to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooMuchWork`].
+    pub(crate) fn spend_file(&self) -> Result<()> {
+        self.spend(FILE)
+    }
+
+    /// Counts an image that is about to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooMuchWork`].
+    pub(crate) fn spend_image(&self) -> Result<()> {
+        self.spend(IMAGE)
     }
 
     /// Is the budget not exhausted? A reader that skips damaged files asks at its end.
@@ -118,7 +159,7 @@ impl WorkBudget {
     pub(crate) fn attempt<'a, 's>(&'a self, rest: &'a Cell<&'s [u8]>) -> StreamAttempt<'a, 's> {
         // A budget that this exhausts fails the first read.
         let _ = self.spend(ATTEMPT);
-        StreamAttempt { rest, budget: self }
+        StreamAttempt { rest, budget: self, may_have_holes: true }
     }
 
     /// Counts whatever a decompressor writes.
@@ -135,13 +176,26 @@ fn exhausted() -> io::Error {
 pub(crate) struct StreamAttempt<'a, 's> {
     rest: &'a Cell<&'s [u8]>,
     budget: &'a WorkBudget,
+    may_have_holes: bool,
+}
+
+impl StreamAttempt<'_, '_> {
+    /// The same for a format in which no compressor writes 64 KiB of zeros: they are a hole in a sparse file, which has as many
+    /// compressed bytes as somebody likes and takes no space on a disk. (In gzip a program may store bytes as they are.)
+    pub(crate) fn without_holes(self) -> Self {
+        StreamAttempt { may_have_holes: false, ..self }
+    }
 }
 
 impl BufRead for StreamAttempt<'_, '_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.budget.check().map_err(|_| exhausted())?;
         let rest = self.rest.get();
-        Ok(rest.get(..STEP).unwrap_or(rest))
+        let Some(step) = rest.get(..STEP) else { return Ok(rest) };
+        match self.may_have_holes || step.iter().any(|byte| *byte != 0) {
+            true => Ok(step),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 
     fn consume(&mut self, read: usize) {
@@ -189,6 +243,8 @@ mod tests {
         );
         assert_eq!([1 << 10, 1 << 30, 2 << 30, 4 << 30].map(|max| allowed(1 << 20, max) / MIB), [64, 64, 128, 256]);
         assert_eq!(allowed(usize::MAX, u64::MAX), u64::MAX);
+        let of_module = |size: usize| WorkBudget::of_module(size, DEFAULT_MAX_SIZE).allowed() / MIB;
+        assert_eq!([0, 1 << 10, 32 << 10, 160 << 10, 1 << 20].map(of_module), [2, 2, 8, 40, 64]);
     }
 
     #[test]
@@ -225,6 +281,19 @@ mod tests {
         let decoder = flate2::bufread::GzDecoder::new(budget.attempt(&rest));
         budget.meter(decoder).read_to_end(&mut out).unwrap_err();
         assert_eq!(budget.spent() - before, ATTEMPT + packed.len() as u64 + (4 << 20));
+    }
+
+    #[test]
+    fn a_hole_in_a_stream_ends_it() {
+        let budget = WorkBudget::new(DEFAULT_MAX_SIZE);
+        let sparse = [vec![1; 3 * STEP], vec![0; 2 * STEP]].concat();
+        for (most, is_whole) in [(2 * STEP, false), (STEP - 1, true)] {
+            let rest = Cell::new(&sparse[..3 * STEP + most]);
+            let read = std::io::copy(&mut budget.attempt(&rest).without_holes(), &mut std::io::sink());
+            assert_eq!(read.is_ok(), is_whole, "{read:?}");
+        }
+        let rest = Cell::new(sparse.as_slice());
+        assert_eq!(std::io::copy(&mut budget.attempt(&rest), &mut std::io::sink()).unwrap(), sparse.len() as u64);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The modules of a kernel as a stream: they are read and unpacked on a thread of its own.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::files::{StoredBytes, StoredModule, each_module};
 use crate::kernel::{KernelName, Lookup};
@@ -38,14 +40,14 @@ impl OriginalStream {
     /// # Errors
     ///
     /// Those of [`each_module`] up to the first module; [`ErrorKind::NotFound`] if there is none.
-    pub(crate) fn open(kernel: &KernelName, lookup: &Lookup) -> Result<OriginalStream> {
+    pub(crate) fn open(kernel: &KernelName, lookup: &Lookup, budget: &Arc<WorkBudget>) -> Result<OriginalStream> {
         let (sender, receiver) = sync_channel(AHEAD);
-        let (name, lookup) = (kernel.clone(), lookup.clone());
+        let (name, lookup, budget) = (kernel.clone(), lookup.clone(), budget.clone());
         // The thread ends when the receiver is dropped.
         std::thread::spawn(move || {
             let dropped = || Error::new(ErrorKind::Io, "the receiver of a kernel's modules was dropped");
             let each = |module| sender.send(Ok(module)).map_err(|_| dropped());
-            if let Err(error) = each_module(&name, &lookup, each) {
+            if let Err(error) = each_module(&name, &lookup, &budget, each) {
                 let _ = sender.send(Err(error));
             }
         });
@@ -54,16 +56,16 @@ impl OriginalStream {
     }
 
     /// The release of the kernel: by the place of its modules, or by the version magic of the first one.
-    pub(super) fn release(&self, max_size: u64) -> Option<String> {
+    pub(super) fn release(&self, budget: &WorkBudget) -> Option<String> {
         let first = self.first.as_ref()?;
         if let Some(release) = &first.release {
             return Some(release.clone());
         }
         let module = match &first.bytes {
-            StoredBytes::InFile(path) => module::open_unhashed(path, max_size).ok()?,
+            StoredBytes::InFile(path) => module::open_unhashed(path, budget.max_size()).ok()?,
             StoredBytes::InMemory(bytes) => match Container::of(bytes) {
                 Container::None => Module::read(bytes).ok()?,
-                container => Module::read(&container.decompress(bytes, max_size).ok()?).ok()?,
+                container => Module::read(&container.decompress_within(bytes, budget).ok()?).ok()?,
             },
         };
         Some(module.vermagic()?.release()?.text.clone())

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::against::originals::{Originals, no_modules};
 use crate::against::relation::{OriginalComparison, compare_stored};
-use crate::error::{Error, Result};
+use crate::budget::WorkBudget;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::files::{StoredBytes, StoredModule, each_module};
-use crate::module::{file, name_of_file};
+use crate::module::file::{self, FileContents};
+use crate::module::name_of_file;
 use crate::parallel::in_order;
 use crate::selection::FileSelection;
 use crate::walk::Walk;
@@ -172,11 +174,12 @@ pub(crate) struct PairInMemory<'p> {
 ///
 /// # Errors
 ///
-/// Those of reading the kernel; the first error of `each`.
+/// Those of reading the kernel; [`ErrorKind::TooMuchWork`] if all decompression together takes more than the budget allows; the
+/// first error of `each`.
 pub(crate) fn each_pair<T: Send>(
     originals: Originals,
     files: &PairedFiles,
-    max_size: u64,
+    budget: &WorkBudget,
     look: impl Fn(PairInMemory<'_>) -> T + Sync,
     mut each: impl FnMut(OriginalName, Vec<Pair<T>>) -> Result<()>,
 ) -> Result<()> {
@@ -184,9 +187,9 @@ pub(crate) fn each_pair<T: Send>(
         Originals::Streamed(originals) => originals,
         Originals::Inline(kernel, lookup) => {
             let mut has_any = false;
-            each_module(&kernel, &lookup, |original| {
+            each_module(&kernel, &lookup, budget, |original| {
                 has_any = true;
-                let pairs = compare_all(&original, files, max_size, &look)?;
+                let pairs = compare_all(&original, files, budget, &look)?;
                 let StoredModule { below, path, package, .. } = original;
                 each(OriginalName { below, path, package }, pairs)
             })?;
@@ -196,7 +199,7 @@ pub(crate) fn each_pair<T: Send>(
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let work = |_: &mut (), original: Result<StoredModule>| {
         let original = original?;
-        let pairs = compare_all(&original, files, max_size, &look)?;
+        let pairs = compare_all(&original, files, budget, &look)?;
         let StoredModule { below, path, package, .. } = original;
         Ok((OriginalName { below, path, package }, pairs))
     };
@@ -210,27 +213,33 @@ pub(crate) fn each_pair<T: Send>(
     )
 }
 
-/// Compares the files of one name with an original.
+/// Compares the files of one name with an original. All files are added to the budget.
 fn compare_all<T>(
     original: &StoredModule,
     files: &PairedFiles,
-    max_size: u64,
+    budget: &WorkBudget,
     look: &impl Fn(PairInMemory<'_>) -> T,
 ) -> Result<Vec<Pair<T>>> {
     let Some(same_name) = files.by_name.get(&name_of_file(Path::new(&original.below))) else { return Ok(Vec::new()) };
-    let contents;
-    let bytes = match &original.bytes {
-        StoredBytes::InMemory(bytes) => bytes.as_slice(),
-        StoredBytes::InFile(path) => {
-            contents = file::read_even_empty(path)?;
-            contents.bytes()
-        }
+    let read = |path: &Path| -> Result<FileContents> {
+        let contents = file::read_even_empty(path, budget.max_size())?;
+        budget.admit(contents.bytes().len());
+        Ok(contents)
     };
     let mut pairs = Vec::with_capacity(same_name.len());
     for (at, file) in same_name.iter().filter_map(|at| Some((*at, files.files.get(*at)?))) {
         let mut own = None;
-        let comparison = file::read_even_empty(&file.path).and_then(|found| {
-            let comparison = compare_stored(bytes, found.bytes(), max_size).map_err(|e| e.on(&original.path))?;
+        let mut compare = || -> Result<OriginalComparison> {
+            let found = read(&file.path)?;
+            let contents;
+            let bytes = match &original.bytes {
+                StoredBytes::InMemory(bytes) => bytes.as_slice(),
+                StoredBytes::InFile(path) => {
+                    contents = read(path)?;
+                    contents.bytes()
+                }
+            };
+            let comparison = compare_stored(bytes, found.bytes(), budget)?;
             own = Some(look(PairInMemory {
                 file: at,
                 modified: original.modified,
@@ -239,7 +248,12 @@ fn compare_all<T>(
                 comparison: &comparison,
             }));
             Ok(comparison)
-        });
+        };
+        let comparison = match compare() {
+            // Nothing more may be decompressed.
+            Err(error) if error.kind() == ErrorKind::TooMuchWork => return Err(error),
+            comparison => comparison.map_err(|e| e.on(&original.path)),
+        };
         pairs.push(Pair { file: at, place: file.fits(original), comparison, own });
     }
     Ok(pairs)

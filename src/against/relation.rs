@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use crate::budget::WorkBudget;
 use crate::comparison::parts::{PartsComparison, SectionDifference, compare_parts};
 use crate::comparison::{ComparedAspect, MeaningfulDifference};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::escape::bytes_for_eyes;
 use crate::module::container::Container;
 use crate::module::elf::{Elf, machine_name};
@@ -101,24 +102,26 @@ impl OriginalComparison {
     }
 }
 
-/// Compares a file with an original, both as they are stored, compressed or not.
+/// Compares a file with an original, both as they are stored, compressed or not, within a budget.
 ///
 /// # Errors
 ///
-/// Those of [`Container::decompress`] and [`Elf::read`] for the original. A file that is no module is a result.
-pub fn compare_stored(original: &[u8], found: &[u8], max_size: u64) -> Result<OriginalComparison> {
+/// Those of [`Container::decompress`] and [`Elf::read`] for the original; [`ErrorKind::TooMuchWork`] for either. A file that is no
+/// module is a result.
+pub fn compare_stored(original: &[u8], found: &[u8], budget: &WorkBudget) -> Result<OriginalComparison> {
     if original == found {
         return Ok(OriginalComparison::of(RelationToOriginal::Original));
     }
     let containers = [Container::of(original), Container::of(found)];
     let (mut room, mut found_room) = (Vec::new(), Vec::new());
-    let original = inside(original, &mut room, max_size)?;
+    let original = inside(original, &mut room, budget)?;
     let damaged = |reason: String| OriginalComparison {
         reason: Some(reason),
         ..OriginalComparison::of(RelationToOriginal::Damaged)
     };
-    let found = match inside(found, &mut found_room, max_size) {
+    let found = match inside(found, &mut found_room, budget) {
         Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::TooMuchWork => return Err(error),
         Err(error) => return Ok(damaged(error.what().to_owned())),
     };
     let [before, after] = containers;
@@ -145,11 +148,11 @@ pub fn compare_stored(original: &[u8], found: &[u8], max_size: u64) -> Result<Or
 }
 
 /// The uncompressed bytes of a stored file.
-fn inside<'b>(stored: &'b [u8], room: &'b mut Vec<u8>, max_size: u64) -> Result<&'b [u8]> {
+fn inside<'b>(stored: &'b [u8], room: &'b mut Vec<u8>, budget: &WorkBudget) -> Result<&'b [u8]> {
     match Container::of(stored) {
         Container::None => Ok(stored),
         container => {
-            *room = container.decompress(stored, max_size)?;
+            *room = container.decompress_within(stored, budget)?;
             Ok(room)
         }
     }
@@ -215,7 +218,6 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     const HELLO: &[u8] = include_bytes!("../../fixtures/modules/hello-4.ko");
     const SIGNED: &[u8] = include_bytes!("../../fixtures/modules/hello-4-signed.ko");
@@ -224,7 +226,7 @@ mod tests {
     const MAX: u64 = 1 << 20;
 
     fn compare(original: &[u8], found: &[u8]) -> OriginalComparison {
-        compare_stored(original, found, MAX).unwrap()
+        compare_stored(original, found, &WorkBudget::new(MAX)).unwrap()
     }
 
     fn relation(original: &[u8], found: &[u8]) -> RelationToOriginal {
@@ -305,6 +307,6 @@ mod tests {
 
     #[test]
     fn an_original_that_is_no_module_is_an_error() {
-        assert_eq!(compare_stored(b"text", HELLO, MAX).unwrap_err().kind(), ErrorKind::NotAModule);
+        assert_eq!(compare_stored(b"text", HELLO, &WorkBudget::new(MAX)).unwrap_err().kind(), ErrorKind::NotAModule);
     }
 }

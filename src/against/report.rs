@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use crate::against::originals::{OriginalStream, Originals};
 use crate::against::pairing::{OriginalName, Pair, PairedFiles, PlaceMatch, each_pair};
 use crate::against::relation::{OriginalComparison, RelationToOriginal};
+use crate::budget::WorkBudget;
 use crate::comparison::MeaningfulDifference;
 use crate::comparison::parts::SectionDifference;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,11 +110,13 @@ impl AgainstReport {
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if the kernel has no modules, or nothing is selected and this machine has no module tree of its
-/// release; those of reading the kernel. A file that cannot be read is a part of the report.
+/// release; [`ErrorKind::TooMuchWork`] if all decompression together takes more work than the files justify; those of reading the
+/// kernel. A file that cannot be read is a part of the report.
 pub fn compare_with(request: &AgainstRequest<'_>, begin: impl FnOnce(usize), step: impl Fn()) -> Result<AgainstReport> {
-    let originals = OriginalStream::open(request.kernel, request.lookup)?;
+    let budget = Arc::new(WorkBudget::new(request.lookup.max_size));
+    let originals = OriginalStream::open(request.kernel, request.lookup, &budget)?;
     let tree = match request.selection.is_empty() {
-        true => Some(own_tree(&originals, request)?),
+        true => Some(own_tree(&originals, request, &budget)?),
         false => None,
     };
     let files = match &tree {
@@ -127,7 +131,8 @@ pub fn compare_with(request: &AgainstRequest<'_>, begin: impl FnOnce(usize), ste
         names.push(name);
         Ok(())
     };
-    each_pair(Originals::Streamed(originals), &files, request.lookup.max_size, |_| (), each)?;
+    each_pair(Originals::Streamed(originals), &files, &budget, |_| (), each)
+        .map_err(|e| e.on(request.kernel.to_string()))?;
     let mut report = Assignment::of(files, names, pairs).report();
     report.tree = tree;
     report.modules.sort_by(|a, b| a.path.cmp(&b.path));
@@ -135,9 +140,9 @@ pub fn compare_with(request: &AgainstRequest<'_>, begin: impl FnOnce(usize), ste
 }
 
 /// The module tree of the kernel's release on this machine.
-fn own_tree(originals: &OriginalStream, request: &AgainstRequest<'_>) -> Result<PathBuf> {
+fn own_tree(originals: &OriginalStream, request: &AgainstRequest<'_>, budget: &WorkBudget) -> Result<PathBuf> {
     let name = request.kernel.to_string();
-    let Some(release) = originals.release(request.lookup.max_size) else {
+    let Some(release) = originals.release(budget) else {
         let what = "its modules do not name a release, so its module tree is unknown";
         return Err(Error::new(ErrorKind::NotFound, what).hint("name the files or folders to compare").on(name));
     };
@@ -220,7 +225,7 @@ impl Assignment {
             }
             let comparison = match pair.comparison {
                 Ok(comparison) => comparison,
-                Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(error) if error.kind() == ErrorKind::NotFound && error.path() == Some(&file.path) => {
                     OriginalComparison::without_original(RelationToOriginal::Missing)
                 }
                 Err(error) => {

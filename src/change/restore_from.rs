@@ -5,6 +5,7 @@
 //! overwritten is backed up, and counts as somebody else's changes that were discarded, unless the journal knows it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use crate::against::{
     ComparedModule, OriginalComparison, OriginalStream, Originals, Pair, PairInMemory, PairedFiles, RelationToOriginal,
     each_pair,
 };
+use crate::budget::WorkBudget;
 use crate::change::apply;
 use crate::change::confirmation::sealed::Sealed;
 use crate::change::confirmation::{Confirmable, Confirmed};
@@ -84,9 +86,9 @@ struct KeptOriginal {
 }
 
 impl KeptOriginal {
-    fn of(pair: &PairInMemory<'_>, max_size: u64) -> KeptOriginal {
+    fn of(pair: &PairInMemory<'_>, budget: &WorkBudget) -> KeptOriginal {
         let vermagic = |bytes: &[u8]| {
-            let inside = Container::of(bytes).decompress(bytes, max_size).ok()?;
+            let inside = Container::of(bytes).decompress_within(bytes, budget).ok()?;
             Some(Module::read(&inside).ok()?.vermagic().map(|vermagic| vermagic.to_string()).unwrap_or_default())
         };
         KeptOriginal {
@@ -117,24 +119,25 @@ impl RestoreFrom {
     ///
     /// # Errors
     ///
-    /// Those of reading the kernel, and of the temporary file. What stops one file is in its plan.
+    /// Those of reading the kernel, and of the temporary file; [`ErrorKind::TooMuchWork`] if all decompression together takes more
+    /// work than the files justify. What stops one file is in its plan.
     pub fn plan(source: &OriginalSource<'_>, paths: Vec<PathBuf>, step: impl Fn()) -> Result<RestoreFrom> {
-        let max_size = source.lookup.max_size;
+        let budget = Arc::new(WorkBudget::new(source.lookup.max_size));
         let files = PairedFiles::single(paths);
         let originals = match files.files.len() {
             // One file is compared on this thread.
             0 | 1 => Originals::Inline(source.kernel.clone(), source.lookup.clone()),
-            _ => Originals::Streamed(OriginalStream::open(source.kernel, source.lookup)?),
+            _ => Originals::Streamed(OriginalStream::open(source.kernel, source.lookup, &budget)?),
         };
         let mut kept: Option<Spool<KeptOriginal>> = source.keep_in.map(|folder| Spool::new(Some(folder)));
         let mut chosen: Vec<Option<Candidate>> = files.files.iter().map(|_| None).collect();
         let look = |pair: PairInMemory<'_>| {
             let may_be_written =
                 matches!(pair.comparison.relation, RelationToOriginal::Recompressed | RelationToOriginal::Patched);
-            may_be_written.then(|| KeptOriginal::of(&pair, max_size))
+            may_be_written.then(|| KeptOriginal::of(&pair, &budget))
         };
         let mut number = 0;
-        each_pair(originals, &files, max_size, look, |name, pairs| {
+        let paired = each_pair(originals, &files, &budget, look, |name, pairs| {
             for mut pair in pairs {
                 step();
                 let original = pair.own.take().flatten().map(|kept| KeptOriginal { original: number, ..kept });
@@ -152,7 +155,8 @@ impl RestoreFrom {
             }
             number += 1;
             Ok(())
-        })?;
+        });
+        paired.map_err(|e| e.on(source.kernel.to_string()))?;
         let paths = files.files.into_iter().map(|file| file.path);
         let files: Vec<FilePlan> = paths.zip(chosen).map(|(path, candidate)| FilePlan::of(path, candidate)).collect();
         let mut digest = Sha256Hasher::new();

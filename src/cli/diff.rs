@@ -45,7 +45,7 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
 
 /// The uncompressed bytes of a module.
 fn read(path: &Path, max_size: u64) -> Result<Vec<u8>, Error> {
-    let contents = file::read(path)?;
+    let contents = file::read_up_to(path, max_size)?;
     Container::of(contents.bytes()).decompress(contents.bytes(), max_size).map_err(|e| e.on(path))
 }
 

@@ -36,7 +36,7 @@ const MOST_FILES: u64 = 64 << 20;
 ///
 /// Those of [`module::file::read_up_to`] and [`image::facts`].
 pub(super) fn image(source: &Origin, file: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
-    let contents = module::file::read_up_to(file, question.largest_file())?;
+    let contents = module::file::read_up_to(file, question.max_size())?;
     question.budget.admit(contents.bytes().len());
     image_bytes(source, contents.bytes(), question)
 }
@@ -48,7 +48,7 @@ pub(super) fn image(source: &Origin, file: &Path, question: &KernelQuestion<'_>)
 /// Those of [`image::facts`].
 pub(super) fn image_bytes(source: &Origin, bytes: &[u8], question: &KernelQuestion<'_>) -> Result<Facts> {
     let kind = format!("image-{}-{}", question.max_size(), bytes.len());
-    facts(question, &kind, || sha256(bytes).to_string(), source, |name| image::facts(name, bytes, &question.budget))
+    facts(question, &kind, || sha256(bytes).to_string(), source, |name| image::facts(name, bytes, question.budget))
 }
 
 /// The facts of a package with these bytes. `read` reads them; it is passed the package's origin.
@@ -182,6 +182,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::budget::WorkBudget;
     use crate::kernel::lookup::Lookup;
 
     fn read(name: &Origin) -> Facts {
@@ -193,7 +194,8 @@ mod tests {
     /// Asks for the facts of the same bytes; the answer is the source of the release, and how often the facts were read.
     fn ask(folder: &Path, name: &str) -> (String, usize) {
         let lookup = Lookup { max_size: 1 << 20, cache: Some(folder.to_owned()) };
-        let question = KernelQuestion::new(&lookup);
+        let budget = WorkBudget::new(lookup.max_size);
+        let question = KernelQuestion::new(&lookup, &budget);
         let mut count = 0;
         let read = |name: &Origin| {
             count += 1;

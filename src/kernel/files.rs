@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
+use crate::budget::WorkBudget;
 use crate::error::Result;
 use crate::kernel::collect::FileSink;
 pub use crate::kernel::collect::{KernelFiles, ModuleFile};
@@ -31,14 +32,19 @@ pub fn of(kernel: &OsStr, wanted: &BTreeSet<String>, lookup: &Lookup) -> Result<
 
 /// Passes each module of a kernel to `each`, as it is stored: all files of a module tree, not only those that depmod prefers.
 /// A package is decompressed once, and one module of it is in memory at a time. A version magic, an image and a text have
-/// no modules.
+/// no modules. Packages are added to the budget, which the caller shares for what it decompresses itself; modules in files are not.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Ambiguous`](crate::error::ErrorKind::Ambiguous) if there are modules of more than one kernel; those of
 /// [`Kernel::read`] for the sources; the first error of `each`.
-pub fn each_module(kernel: &KernelName, lookup: &Lookup, each: impl FnMut(StoredModule) -> Result<()>) -> Result<()> {
-    find::each_module(kernel, lookup, each)
+pub fn each_module(
+    kernel: &KernelName,
+    lookup: &Lookup,
+    budget: &WorkBudget,
+    each: impl FnMut(StoredModule) -> Result<()>,
+) -> Result<()> {
+    find::each_module(kernel, lookup, budget, each)
 }
 
 /// Modules of a kernel with all their dependencies, in an order in which they can be loaded

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::budget::WorkBudget;
 use crate::door::internal_fn;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::collect::{FileSink, KernelFiles};
 use crate::kernel::lookup::{KernelQuestion, Lookup};
 use crate::kernel::merge::FactSink;
@@ -36,9 +36,9 @@ pub fn named(name: &OsStr, lookup: &Lookup) -> Result<Kernel> {
 internal_fn! {
     /// As [`named`], with the budget that was spent.
     fn named_at_cost(name: &OsStr, lookup: &Lookup) -> (Result<Kernel>, WorkBudget) {
-        let question = KernelQuestion::new(lookup);
-        let kernel = answer(&KernelName::from(name), &question);
-        (kernel, question.budget)
+        let budget = WorkBudget::new(lookup.max_size);
+        let kernel = answer(&KernelName::from(name), &KernelQuestion::new(lookup, &budget));
+        (kernel, budget)
     }
 }
 
@@ -53,7 +53,7 @@ impl Kernel {
     /// kernel can have, or a package that is damaged or has unsafe paths; [`ErrorKind::TooMuchWork`] if decompressing costs more
     /// than the size of the sources justifies; those of [`crate::Module::open`].
     pub fn read(name: &KernelName, lookup: &Lookup) -> Result<Kernel> {
-        answer(name, &KernelQuestion::new(lookup))
+        answer(name, &KernelQuestion::new(lookup, &WorkBudget::new(lookup.max_size)))
     }
 }
 
@@ -99,12 +99,13 @@ fn answer(name: &KernelName, question: &KernelQuestion<'_>) -> Result<Kernel> {
 /// [`ErrorKind::Ambiguous`] if there are files of more than one kernel; [`ErrorKind::Io`] for a wanted file that cannot be
 /// read; those of [`crate::module::container::Container::decompress`] for a module; those of [`Kernel::read`].
 pub(super) fn files(name: &KernelName, mut files: FileSink, lookup: &Lookup) -> Result<KernelFiles> {
-    let question = KernelQuestion::new(lookup);
+    let budget = WorkBudget::new(lookup.max_size);
+    let question = KernelQuestion::new(lookup, &budget);
     each_source(name, &question, |source, question| source.add_files(&mut files, question))?;
-    files.files(&question.budget).map_err(|e| e.on(name.to_string()))
+    files.files(&budget).map_err(|e| e.on(name.to_string()))
 }
 
-/// Passes each module of a kernel to `each`, source by source.
+/// Passes each module of a kernel to `each`, source by source, within a budget that the caller shares.
 ///
 /// # Errors
 ///
@@ -112,6 +113,7 @@ pub(super) fn files(name: &KernelName, mut files: FileSink, lookup: &Lookup) -> 
 pub(super) fn each_module(
     name: &KernelName,
     lookup: &Lookup,
+    budget: &WorkBudget,
     mut each: impl FnMut(StoredModule) -> Result<()>,
 ) -> Result<()> {
     let mut release: Option<String> = None;
@@ -122,7 +124,9 @@ pub(super) fn each_module(
         }
         each(module)
     };
-    each_source(name, &KernelQuestion::new(lookup), |source, question| source.each_module(question, &mut one_kernel))
+    each_source(name, &KernelQuestion::new(lookup, budget), |source, question| {
+        source.each_module(question, &mut one_kernel)
+    })
 }
 
 /// Opens each source of a name in turn; only one is open at a time.
@@ -153,12 +157,7 @@ fn open(path: &Path, question: &KernelQuestion<'_>) -> Result<Box<dyn KernelSour
     if !path.is_file() {
         return Ok(Box::new(ReferenceModule(path.to_owned())));
     }
-    let largest = question.largest_file();
-    if path.metadata().is_ok_and(|meta| meta.len() > largest) {
-        let what = format!("larger than the limit of {largest} bytes");
-        return Err(Error::new(ErrorKind::TooLarge, what).remedy(Remedy::RaiseSizeLimit).on(path));
-    }
-    let contents = module::file::read(path)?;
+    let contents = module::file::read_up_to(path, question.max_size())?;
     let bytes = contents.bytes();
     question.budget.admit(bytes.len());
     if package::looks_like(bytes) {
@@ -166,11 +165,11 @@ fn open(path: &Path, question: &KernelQuestion<'_>) -> Result<Box<dyn KernelSour
         // a mapping can fault (`module::file`). So the package is read from a copy, and the file is released at once.
         return Ok(Box::new(Package { path: path.to_owned(), bytes: bytes.to_vec() }));
     }
-    if image::looks_like_image(bytes, &question.budget) {
+    if image::looks_like_image(bytes, question.budget) {
         return Ok(Box::new(ImageFile { path: path.to_owned(), contents }));
     }
     question.budget.check().map_err(|e| e.on(path))?;
-    Ok(match TextFile::open(path, bytes, &question.budget)? {
+    Ok(match TextFile::open(path, bytes, question.budget)? {
         Some(text) => Box::new(text),
         None => Box::new(ReferenceModule(path.to_owned())),
     })

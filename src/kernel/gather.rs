@@ -234,7 +234,7 @@ pub(super) fn names_in(list: &[u8]) -> Option<Vec<String>> {
 /// Gathers from module files in parallel: `files` are below `folder`.
 pub(super) fn gather(folder: &Path, files: &[PathBuf], budget: &WorkBudget) -> GatheredModules {
     let add = |mut gathered: GatheredModules, file: &PathBuf| {
-        match module::file::read(&folder.join(file)) {
+        match module::file::read_up_to(&folder.join(file), budget.max_size()) {
             Ok(contents) => {
                 budget.admit(contents.bytes().len());
                 gathered.add(file, contents.bytes(), budget);

@@ -46,6 +46,7 @@ use vmlinux::Vmlinux;
 /// image is cut short, damaged, or its headers lie, [`ErrorKind::TooLarge`] beyond the limit, [`ErrorKind::TooMuchWork`] beyond
 /// the budget.
 pub(super) fn facts(source: &Origin, bytes: &[u8], budget: &WorkBudget) -> Result<Facts> {
+    budget.spend_image()?;
     let Opened { bytes, machine, architecture } = container::open(bytes, budget)?;
     let vmlinux = if bytes.starts_with(b"\x7fELF") { Some(Vmlinux::read(&bytes)?) } else { None };
     let mut facts = match &vmlinux {

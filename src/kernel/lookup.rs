@@ -4,9 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::budget::{DEFAULT_MAX_SIZE, WorkBudget};
 
-/// The largest file that is read regardless of [`Lookup::max_size`], in bytes: 1 GiB. Packages have a tenth of that.
-const LARGEST: u64 = 1 << 30;
-
 /// How kernels are read.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -28,22 +25,17 @@ impl Default for Lookup {
 pub(in crate::kernel) struct KernelQuestion<'l> {
     lookup: &'l Lookup,
     /// One budget for all sources, for all files in them, and for whatever is packed in those.
-    pub(in crate::kernel) budget: WorkBudget,
+    pub(in crate::kernel) budget: &'l WorkBudget,
 }
 
 impl<'l> KernelQuestion<'l> {
-    pub(in crate::kernel) fn new(lookup: &'l Lookup) -> KernelQuestion<'l> {
-        KernelQuestion { lookup, budget: WorkBudget::new(lookup.max_size) }
+    pub(in crate::kernel) fn new(lookup: &'l Lookup, budget: &'l WorkBudget) -> KernelQuestion<'l> {
+        KernelQuestion { lookup, budget }
     }
 
     /// The greatest size of a single decompressed file, in bytes.
     pub(in crate::kernel) fn max_size(&self) -> u64 {
         self.lookup.max_size
-    }
-
-    /// The size of the largest file that is read, in bytes.
-    pub(in crate::kernel) fn largest_file(&self) -> u64 {
-        self.lookup.max_size.max(LARGEST)
     }
 
     /// The folder in which facts are cached.

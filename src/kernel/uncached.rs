@@ -17,7 +17,7 @@ use crate::module;
 ///
 /// Those of [`module::file::read_up_to`] and [`image::facts`].
 pub(super) fn image(source: &Origin, file: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
-    let contents = module::file::read_up_to(file, question.largest_file())?;
+    let contents = module::file::read_up_to(file, question.max_size())?;
     question.budget.admit(contents.bytes().len());
     image_bytes(source, contents.bytes(), question)
 }
@@ -28,7 +28,7 @@ pub(super) fn image(source: &Origin, file: &Path, question: &KernelQuestion<'_>)
 ///
 /// Those of [`image::facts`].
 pub(super) fn image_bytes(source: &Origin, bytes: &[u8], question: &KernelQuestion<'_>) -> Result<Facts> {
-    image::facts(source, bytes, &question.budget)
+    image::facts(source, bytes, question.budget)
 }
 
 /// The facts of a package: what `read` returns.

@@ -9,6 +9,7 @@ use object::Endianness;
 use object::elf::{FileHeader32, FileHeader64, PT_INTERP, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 
+use crate::budget::DEFAULT_MAX_SIZE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lab::{cpio, wire};
 use crate::module::file;
@@ -95,7 +96,7 @@ fn in_guest(path: &Path) -> Result<String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    file::read_even_empty(path).map(|file| file.bytes().to_vec())
+    file::read_even_empty(path, DEFAULT_MAX_SIZE).map(|file| file.bytes().to_vec())
 }
 
 /// The properties of a program that the lab needs.

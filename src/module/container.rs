@@ -90,7 +90,7 @@ impl Container {
     /// [`ErrorKind::Unsupported`] if it needs more memory than kmod allows, [`ErrorKind::TooLarge`] above the limit,
     /// [`ErrorKind::TooMuchWork`] if it costs more than a file of its size may.
     pub fn decompress(self, stored: &[u8], max: u64) -> Result<Vec<u8>> {
-        self.decompress_within(stored, &WorkBudget::of_file(stored.len(), max))
+        self.decompress_within(stored, &WorkBudget::of_module(stored.len(), max))
     }
 
     /// As [`Container::decompress`], within the budget of a question that is also about other files.
@@ -110,7 +110,7 @@ impl Container {
     ///
     /// Those of [`Container::decompress`]; what is in the buffer then means nothing.
     pub fn decompress_into(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<()> {
-        self.decompress_into_within(image, stored, &WorkBudget::of_file(stored.len(), max))
+        self.decompress_into_within(image, stored, &WorkBudget::of_module(stored.len(), max))
     }
 
     /// As [`Container::decompress_into`], within the budget of a question that is also about other files.
@@ -141,7 +141,7 @@ impl Container {
         /// asks for more memory than kmod gives, [`ErrorKind::TooLarge`] beyond the limit, [`ErrorKind::TooMuchWork`] if it costs
         /// more than a file of its size may; what is in the buffer then means nothing.
         fn unpack(self, image: &mut Vec<u8>, stored: &[u8], max: u64) -> Result<Packing> {
-            self.unpack_bounded(image, stored, &WorkBudget::of_file(stored.len(), max), false)
+            self.unpack_bounded(image, stored, &WorkBudget::of_module(stored.len(), max), false)
         }
     }
 
@@ -202,13 +202,13 @@ impl Container {
                 Ok(rest.get())
             }
             Container::Xz => {
-                let decoder = liblzma::bufread::XzDecoder::new(bounds.budget.attempt(&rest));
+                let decoder = liblzma::bufread::XzDecoder::new(bounds.budget.attempt(&rest).without_holes());
                 self.drain(decoder, image, bounds)?;
                 Ok(rest.get())
             }
             Container::Zstd => {
                 readable_frame(stored)?;
-                let decoder = zstd::stream::read::Decoder::with_buffer(bounds.budget.attempt(&rest));
+                let decoder = zstd::stream::read::Decoder::with_buffer(bounds.budget.attempt(&rest).without_holes());
                 self.drain(decoder.map_err(|e| self.damaged(&e))?.single_frame(), image, bounds)?;
                 Ok(rest.get())
             }

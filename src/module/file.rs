@@ -15,7 +15,8 @@ use memmap2::Mmap;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::budget::DEFAULT_MAX_SIZE;
+use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The bytes of a file as it is on disk, compressed or not.
 pub struct FileContents {
@@ -41,44 +42,54 @@ impl FileContents {
     }
 }
 
-/// Opens a regular file for reading and takes its bytes.
+/// The size up to which a file is read, for a limit that is about decompressed files, in bytes: at least 1 GiB. No module is
+/// larger, and a hole of any size takes no space on a disk.
+pub fn largest(max_size: u64) -> u64 {
+    max_size.max(DEFAULT_MAX_SIZE)
+}
+
+/// Opens a regular file of at most 1 GiB for reading and takes its bytes.
 ///
 /// Symbolic links are followed: reading harms nothing, and `/lib` is one on most systems.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`], [`ErrorKind::Io`]; [`ErrorKind::NotAModule`] for a folder, a device or an empty file;
-/// [`ErrorKind::Changed`] if the file shrank or grew while it was read.
+/// [`ErrorKind::TooLarge`], before anything is read; [`ErrorKind::Changed`] if the file shrank or grew while it was read.
 pub fn read(path: &Path) -> Result<FileContents> {
-    match read_even_empty(path)? {
-        contents if contents.bytes().is_empty() => Err(Error::new(ErrorKind::NotAModule, "an empty file").on(path)),
-        contents => Ok(contents),
-    }
+    contents(path, DEFAULT_MAX_SIZE).and_then(not_empty).map_err(|e| e.on(path))
 }
 
-/// As [`read`]; an empty file has no bytes, and is no error: a kernel has an answer to it.
+/// As [`read`], of a file with at most `max_size` bytes, or 1 GiB if that is more.
+///
+/// # Errors
+///
+/// Those of [`read`].
+pub fn read_up_to(path: &Path, max_size: u64) -> Result<FileContents> {
+    contents(path, largest(max_size)).and_then(not_empty).map_err(|e| raisable(e).on(path))
+}
+
+/// As [`read_up_to`]; an empty file has no bytes, and is no error: a kernel has an answer to it.
 ///
 /// # Errors
 ///
 /// Those of [`read`] for other files.
-pub fn read_even_empty(path: &Path) -> Result<FileContents> {
-    contents(path).map_err(|e| e.on(path))
+pub fn read_even_empty(path: &Path, max_size: u64) -> Result<FileContents> {
+    contents(path, largest(max_size)).map_err(|e| raisable(e).on(path))
 }
 
-/// As [`read`], of a file with at most `most` bytes.
-///
-/// # Errors
-///
-/// Those of [`read`]; [`ErrorKind::TooLarge`], before anything is read.
-pub fn read_up_to(path: &Path, most: u64) -> Result<FileContents> {
-    let opened = || {
-        let (file, size) = open_regular(path)?;
-        within(size, most)?;
-        contents_of(file, size)
-    };
-    match opened().map_err(|e| e.on(path))? {
-        contents if contents.bytes().is_empty() => Err(Error::new(ErrorKind::NotAModule, "an empty file").on(path)),
-        contents => Ok(contents),
+fn not_empty(contents: FileContents) -> Result<FileContents> {
+    match contents.bytes().is_empty() {
+        true => Err(Error::new(ErrorKind::NotAModule, "an empty file")),
+        false => Ok(contents),
+    }
+}
+
+/// The error with the way to raise the limit, if a limit is the reason.
+pub fn raisable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::TooLarge => error.remedy(Remedy::RaiseSizeLimit),
+        _ => error,
     }
 }
 
@@ -101,7 +112,12 @@ pub fn read_small(path: &Path, most: u64) -> Result<Vec<u8>> {
     read().map_err(|e: Error| e.on(path))
 }
 
-fn within(size: u64, most: u64) -> Result<()> {
+/// Is a size within a limit?
+///
+/// # Errors
+///
+/// [`ErrorKind::TooLarge`].
+pub fn within(size: u64, most: u64) -> Result<()> {
     match size > most {
         true => Err(Error::new(ErrorKind::TooLarge, format!("it exceeds the limit of {most} bytes"))),
         false => Ok(()),
@@ -123,11 +139,9 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
     Ok((file, meta.len()))
 }
 
-fn contents(path: &Path) -> Result<FileContents> {
-    open_regular(path).and_then(|(file, size)| contents_of(file, size))
-}
-
-fn contents_of(file: File, size: u64) -> Result<FileContents> {
+fn contents(path: &Path, most: u64) -> Result<FileContents> {
+    let (file, size) = open_regular(path)?;
+    within(size, most)?;
     if size == 0 {
         // There is nothing to map.
         return Ok(FileContents { bytes: MappedOrRead::Read(Vec::new()) });

@@ -93,7 +93,7 @@ internal_fields! {
 ///
 /// # Errors
 ///
-/// Those of [`file::read`], [`Container::decompress`] and [`Module::read`], each with the file's name.
+/// Those of [`file::read_up_to`], [`Container::decompress`] and [`Module::read`], each with the file's name.
 pub fn open(path: &Path, max_size: u64) -> Result<(StoredFile, Module)> {
     open_with(path, max_size, true)
 }
@@ -111,9 +111,9 @@ pub fn open_unhashed(path: &Path, max_size: u64) -> Result<Module> {
 ///
 /// # Errors
 ///
-/// Those of [`file::read`] and [`Container::decompress`], with the file's name.
+/// Those of [`file::read_up_to`] and [`Container::decompress`], with the file's name.
 pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8]) -> T) -> Result<T> {
-    let contents = file::read(path)?;
+    let contents = file::read_up_to(path, max_size)?;
     let container = Container::of(contents.bytes());
     match container {
         Container::None => Ok(each(contents.bytes())),
@@ -131,7 +131,7 @@ pub fn with_bytes<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8]) -> T) 
 ///
 /// Those of [`file::read_even_empty`] and [`Container::unpack`], with the file's name.
 pub fn with_packed<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8], Option<&Packing>) -> T) -> Result<T> {
-    let contents = file::read_even_empty(path)?;
+    let contents = file::read_even_empty(path, max_size)?;
     let container = Container::of(contents.bytes());
     if container.is_none() {
         return Ok(each(contents.bytes(), None));
@@ -142,7 +142,7 @@ pub fn with_packed<T>(path: &Path, max_size: u64, each: impl FnOnce(&[u8], Optio
 }
 
 fn open_with(path: &Path, max_size: u64, hashed: bool) -> Result<(StoredFile, Module)> {
-    let contents = file::read(path)?;
+    let contents = file::read_up_to(path, max_size)?;
     let stored = contents.bytes();
     let container = Container::of(stored);
     let module = match container {

@@ -181,24 +181,26 @@ impl PartialReader {
         // What is no regular file can't be read at an offset, as a rule. That, and one that is too short, is mostly an
         // error, and the full reader says which.
         if !matches!(read_at(&file, &mut first, 0), Ok(FILE_HEADER)) {
-            let contents = file::read(&path())?;
-            let budget = WorkBudget::of_file(contents.bytes().len(), max_size);
+            let contents = file::read_up_to(&path(), max_size)?;
+            let budget = WorkBudget::of_module(contents.bytes().len(), max_size);
             return of_stored(contents.bytes(), &mut self.image, &mut self.parts, &budget, extract);
         }
         if Container::of(&first).is_none() {
             let facts = match of_image(&OnDisk { file }, &first, &mut self.parts, extract)? {
                 Some(facts) => facts,
-                None => extract.of_image(file::read(&path())?.bytes())?,
+                None => extract.of_image(file::read_up_to(&path(), max_size)?.bytes())?,
             };
             return Ok(Extracted { facts, packed: None });
         }
         self.stored.clear();
-        let len = usize::try_from(size_of_file(&file)?).unwrap_or(usize::MAX);
+        let len = size_of_file(&file)?;
+        file::within(len, file::largest(max_size)).map_err(file::raisable)?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
         let too_large = |_| Error::new(ErrorKind::TooLarge, "larger than the memory left");
         self.stored.try_reserve_exact(len).map_err(too_large)?;
         self.stored.resize(len, 0);
         read_exact_at(&file, &mut self.stored, 0)?;
-        let budget = WorkBudget::of_file(len, max_size);
+        let budget = WorkBudget::of_module(len, max_size);
         of_stored(&self.stored, &mut self.image, &mut self.parts, &budget, extract)
     }
 }

@@ -100,7 +100,7 @@ impl Summarizer {
     ///
     /// Those of [`Container::decompress`] and [`Module::read`], as far as the parts that are read show them.
     pub fn bytes(&mut self, stored: &[u8], max_size: u64) -> Result<ModuleSummary<'_>> {
-        self.bytes_within(stored, &WorkBudget::of_file(stored.len(), max_size))
+        self.bytes_within(stored, &WorkBudget::of_module(stored.len(), max_size))
     }
 
     /// As [`Summarizer::bytes`], within the budget of a question that is also about other files.

@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::budget::DEFAULT_MAX_SIZE;
 use crate::digest::{Sha256, sha256};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::file::open_unnoticed;
+use crate::module::file::{open_unnoticed, within};
 use crate::vault::beneath::open_beneath;
 use crate::vault::disk;
 use crate::vault::metadata::Metadata;
@@ -97,7 +98,7 @@ impl Target {
     /// # Errors
     ///
     /// [`ErrorKind::Guard`] if it has obstacles; [`ErrorKind::Busy`] if another run has it locked;
-    /// [`ErrorKind::Changed`] or [`ErrorKind::Io`] otherwise.
+    /// [`ErrorKind::TooLarge`] beyond 1 GiB, before anything is read; [`ErrorKind::Changed`] or [`ErrorKind::Io`] otherwise.
     pub fn open(path: &Path) -> Result<Target> {
         obstacle::must_be_writable(path)?;
         let named = |e: Error| e.on(path);
@@ -116,6 +117,7 @@ impl Target {
     fn of(path: &Path, file: File) -> Result<Target> {
         let metadata = Metadata::of(&file)?;
         let seen = file.metadata().map_err(|e| Error::io("looking at the file", e))?;
+        within(seen.len(), DEFAULT_MAX_SIZE)?;
         let bytes = disk::read_whole(&file)?;
         Ok(Target {
             path: path.to_owned(),
@@ -133,7 +135,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotAModule`] for what is no regular file; [`ErrorKind::Changed`] or [`ErrorKind::Io`].
+    /// [`ErrorKind::NotAModule`] for what is no regular file; [`ErrorKind::TooLarge`] beyond 1 GiB; [`ErrorKind::Changed`] or
+    /// [`ErrorKind::Io`].
     pub fn open_for_reading(path: &Path) -> Result<Target> {
         let named = |e: Error| e.on(path);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -197,9 +197,12 @@ impl KernelCompression {
                     KernelCompression::Xz => Stream::new_stream_decoder(DICTIONARY, 0),
                     _ => Stream::new_lzma_decoder(DICTIONARY),
                 };
-                Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream?)))
+                Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(packed.without_holes(), stream?)))
             }
-            KernelCompression::Zstd => Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?.single_frame())),
+            KernelCompression::Zstd => {
+                let packed = packed.without_holes();
+                Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?.single_frame()))
+            }
             KernelCompression::Lz4Frame => Ok(Box::new(lz4_flex::frame::FrameDecoder::new(packed))),
             KernelCompression::Lzo | KernelCompression::Lz4 => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::bundle::Bundle;
 use crate::kernel::collect::FileSink;
 use crate::kernel::facts::Facts;
@@ -82,7 +82,7 @@ pub(in crate::kernel) fn each_module_of_tree(
 ///
 /// Those of [`Bundle::facts`], and [`ErrorKind::Io`] for what can't be read.
 pub(in crate::kernel) fn facts(folder: &Path, question: &KernelQuestion<'_>) -> Result<Facts> {
-    let mut bundle = Bundle::new(&question.budget);
+    let mut bundle = Bundle::new(question.budget);
     let FolderContents { files, trees } = survey(folder)?;
     for (role, group, file) in files {
         add_file(&mut bundle, role, group, &file, question)?;
@@ -310,7 +310,7 @@ fn add_file(
                 let notes = vec![Note::Unreadable(error.on(file).to_string())];
                 bundle.add_image(group, Facts { notes, ..Facts::default() });
             }
-            Err(error) => return Err(raisable(error).on(file)),
+            Err(error) => return Err(module::file::raisable(error).on(file)),
         }
         return Ok(());
     }
@@ -319,15 +319,7 @@ fn add_file(
 
 /// All bytes of an image or a module, which the question is then about too.
 pub(in crate::kernel) fn read(path: &Path, question: &KernelQuestion<'_>) -> Result<Vec<u8>> {
-    read_up_to(path, question.max_size(), question).map_err(raisable)
-}
-
-/// The error with the way to raise the limit, if a limit is the reason.
-fn raisable(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::TooLarge => error.remedy(Remedy::RaiseSizeLimit),
-        _ => error,
-    }
+    read_up_to(path, question.max_size(), question).map_err(module::file::raisable)
 }
 
 /// All bytes of a text of a kernel, which the question is then about too.
@@ -373,7 +365,7 @@ pub(in crate::kernel) fn tree(folder: &Path, question: &KernelQuestion<'_>) -> F
         };
         let is_module = |file: &&PathBuf| file.to_str().is_some_and(is_module_name);
         let modules: Vec<PathBuf> = files.iter().filter(is_module).cloned().collect();
-        gather::gather(folder, &modules, &question.budget).facts(name, lists, &DepmodOrder::of_tree(folder))
+        gather::gather(folder, &modules, question.budget).facts(name, lists, &DepmodOrder::of_tree(folder))
     })
 }
 

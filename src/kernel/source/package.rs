@@ -21,11 +21,13 @@ mod archive;
 #[cfg(not(feature = "packages"))]
 #[path = "package/unsupported.rs"]
 mod archive;
+#[cfg(feature = "packages")]
+mod links;
 mod member;
 mod stream;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -68,7 +70,7 @@ impl KernelSource for Package {
     /// short, [`ErrorKind::TooLarge`] beyond the limit for a member, [`ErrorKind::TooMuchWork`] beyond the budget, those of [`Bundle::facts`] and [`FactSink::add`].
     fn add_facts(&self, facts: &mut FactSink, question: &KernelQuestion<'_>) -> Result<()> {
         let origin = Origin::File(self.path.clone());
-        let read = |origin: &Origin| read(origin, &self.bytes, &question.budget);
+        let read = |origin: &Origin| read(origin, &self.bytes, question.budget);
         facts.add(&origin, cached::package(&origin, &self.bytes, question, read).map_err(|e| e.on(&self.path))?)
     }
 
@@ -80,7 +82,7 @@ impl KernelSource for Package {
             let is_wanted = |place: &BundlePath<'_>| sink.borrow_mut().wants(place);
             archive::walk(
                 &self.bytes,
-                &question.budget,
+                question.budget,
                 is_wanted,
                 |PackagedFile { role, group, path, bytes, .. }| {
                     sink.borrow_mut().add(role, &group, &path, bytes);
@@ -102,7 +104,7 @@ impl KernelSource for Package {
         let is_module = |place: &BundlePath<'_>| place.role == FileRole::Module;
         archive::walk(
             &self.bytes,
-            &question.budget,
+            question.budget,
             is_module,
             |PackagedFile { group, path, below, bytes, modified, .. }| {
                 each(StoredModule {
@@ -143,7 +145,7 @@ pub fn each_module(
     budget: &WorkBudget,
     mut each: impl FnMut(String, Vec<u8>) -> Result<()>,
 ) -> Result<()> {
-    let contents = module::file::read(path)?;
+    let contents = module::file::read_up_to(path, budget.max_size())?;
     budget.admit(contents.bytes().len());
     let mut has_any = false;
     let is_module = |place: &BundlePath<'_>| place.role == FileRole::Module;
@@ -213,22 +215,14 @@ fn work<'b>(
     budget: &'b WorkBudget,
 ) -> Result<Bundle<'b>> {
     let mut bundle = Bundle::new(budget);
-    let mut modules: Vec<(KernelGroup, GatheredModules)> = Vec::new();
+    let mut modules: BTreeMap<KernelGroup, GatheredModules> = BTreeMap::new();
     let mut failed = None;
     loop {
         let next = receiver.lock().unwrap_or_else(|e| e.into_inner()).recv();
         let Ok(PackagedFile { role, group, path, below, bytes, .. }) = next else { break };
         let size = bytes.len() as u64;
         if role == FileRole::Module {
-            let gathered = match modules.iter_mut().find(|(known, _)| *known == group) {
-                Some((_, gathered)) => gathered,
-                None => {
-                    modules.push((group, GatheredModules::default()));
-                    let Some((_, gathered)) = modules.last_mut() else { break };
-                    gathered
-                }
-            };
-            gathered.add(Path::new(&below), &bytes, budget);
+            modules.entry(group).or_default().add(Path::new(&below), &bytes, budget);
         } else {
             let origin = Origin::Packaged { path: path.clone(), package: Box::new(package.clone()) };
             if let Err(error) = bundle.add(role, group, &origin, bytes) {

@@ -70,7 +70,7 @@ pub(in crate::kernel) fn facts(root: &Path, question: &KernelQuestion<'_>) -> Re
     let packed = bytes(root, "proc/config.gz");
     let unpacked = packed.and_then(|bytes| {
         question.budget.admit(bytes.len());
-        Some(packed::unpack(&bytes, &question.budget).ok()?.into_owned())
+        Some(packed::unpack(&bytes, question.budget).ok()?.into_owned())
     });
     let own_config = unpacked.map(|text| config::facts(&String::from_utf8_lossy(&text), &proc("proc/config.gz")));
     let mut facts = merge(own, own_config.unwrap_or_default());
@@ -93,7 +93,7 @@ pub(in crate::kernel) fn facts(root: &Path, question: &KernelQuestion<'_>) -> Re
         for file in folder::symvers(root, &release, trees(root, &release).take(1)) {
             // A file that is too large or gone by now is skipped.
             let Ok(bytes) = folder::read_text(&file, question) else { continue };
-            facts = merge(facts, symvers::read(&bytes, &Origin::File(file), &question.budget));
+            facts = merge(facts, symvers::read(&bytes, &Origin::File(file), question.budget));
         }
     }
     let path = format!("boot/config-{release}");
@@ -223,7 +223,7 @@ mod tests {
     const LOOKUP: Lookup = Lookup { max_size: 1 << 20, cache: None };
 
     fn facts(root: &Path) -> Result<Facts> {
-        super::facts(root, &KernelQuestion::new(&LOOKUP))
+        super::facts(root, &KernelQuestion::new(&LOOKUP, &WorkBudget::new(LOOKUP.max_size)))
     }
 
     /// A root folder of a machine that runs the kernel of a fixture.
@@ -317,9 +317,10 @@ mod tests {
         let root = machine("6.1.0-1-kmodlab");
         let files = || {
             let mut found = FileSink::new(&["hello_4".to_owned()].into());
-            let question = KernelQuestion::new(&LOOKUP);
+            let budget = WorkBudget::new(LOOKUP.max_size);
+            let question = KernelQuestion::new(&LOOKUP, &budget);
             files(root.path(), &mut found, &question).unwrap();
-            found.files(&question.budget).unwrap()
+            found.files(question.budget).unwrap()
         };
         assert!(files().image.is_none() && files().modules.contains_key("hello_4"));
         let image = include_bytes!("../../../fixtures/kernels/vmlinux-amd64");

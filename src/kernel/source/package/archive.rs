@@ -4,7 +4,6 @@
 //! are limited before anything is allocated.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::io::{self, Read};
 
 use object::read::archive::ArchiveFile;
@@ -12,6 +11,7 @@ use object::read::archive::ArchiveFile;
 use crate::budget::WorkBudget;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::kernel::place::{self, BundlePath};
+use crate::kernel::source::package::links::LinkPaths;
 use crate::kernel::source::package::member::PackagedFile;
 use crate::kernel::source::package::stream::{self, SizeLimited};
 
@@ -184,7 +184,7 @@ impl PackageArchive<'_> {
         let budget = self.budget;
         let damaged = |error| damaged(error, budget);
         let max_size = budget.max_size();
-        let mut links: HashSet<String> = HashSet::new();
+        let mut links = LinkPaths::default();
         let mut long_name: Option<Vec<u8>> = None;
         // Raw, so that long names are read here, up to a limit.
         let entries = self.tar.entries().map_err(damaged)?.raw(true);
@@ -215,12 +215,13 @@ impl PackageArchive<'_> {
                 if kind.is_hard_link() {
                     safe(&target, &links)?;
                 }
-                links.insert(path);
+                links.insert(path.split('/'));
                 continue;
             }
             let Some(place) = place::classify(&path).filter(|place| kind.is_file() && is_wanted(place)) else {
                 continue;
             };
+            budget.spend_file()?;
             let (role, group, below) = (place.role, place.group, place.below.to_owned());
             let size = entry.header().entry_size().map_err(damaged)?;
             if size > max_size {
@@ -252,7 +253,7 @@ fn pax_path(records: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The path of a member, split at `/`, without `./` at its start.
-fn safe(raw: &[u8], links: &HashSet<String>) -> Result<String> {
+fn safe(raw: &[u8], links: &LinkPaths) -> Result<String> {
     let text = String::from_utf8_lossy(raw);
     let unsafe_path = |how: &str| Err(malformed(format!("an unsafe path in the package, {how}: {text}")));
     if raw.len() as u64 > LONGEST_PATH {
@@ -269,13 +270,8 @@ fn safe(raw: &[u8], links: &HashSet<String>) -> Result<String> {
     if parts.contains(&"..") {
         return unsafe_path("it leads out of the folder");
     }
-    let mut above = String::new();
-    for part in parts.iter().take(parts.len().saturating_sub(1)) {
-        above.push_str(part);
-        if links.contains(&above) {
-            return unsafe_path("it leads through a link");
-        }
-        above.push('/');
+    if links.lead(parts.iter().take(parts.len().saturating_sub(1)).copied()) {
+        return unsafe_path("it leads through a link");
     }
     Ok(parts.join("/"))
 }
@@ -297,7 +293,9 @@ mod tests {
     use super::*;
 
     fn safe_after(path: &str, links: &[&str]) -> Result<String> {
-        safe(path.as_bytes(), &links.iter().map(|link| (*link).to_owned()).collect())
+        let mut known = LinkPaths::default();
+        links.iter().for_each(|link| known.insert(link.split('/')));
+        safe(path.as_bytes(), &known)
     }
 
     #[test]
