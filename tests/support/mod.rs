@@ -34,6 +34,11 @@ macro_rules! in_own_process {
 }
 pub(crate) use in_own_process;
 
+/// Is this a process that was started for one test?
+pub(crate) fn is_in_own_process() -> bool {
+    std::env::var_os(OWN_PROCESS).is_some()
+}
+
 /// Returns true in the process that was started for a test. In any other process, starts that process, waits for it, fails
 /// if the test fails there, and returns false. `closure` is the type name of a closure in the test's function.
 pub(crate) fn runs_in_own_process(closure: &str) -> bool {

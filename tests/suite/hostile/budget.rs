@@ -12,7 +12,7 @@ use kmodlab::error::ErrorKind;
 use kmodlab::kernel::{self, Lookup};
 
 use crate::hostile::bounds::cost;
-use crate::hostile::{fixture, forge, kmodlab};
+use crate::hostile::{fixture, forge, kinds, kmodlab};
 
 use crate::support::in_own_process;
 
@@ -40,7 +40,7 @@ fn is_bounded(what: &str, size: usize, budget: &WorkBudget) {
 }
 
 /// 20 MiB of zeros, compressed, with a wrong checksum or without an end: what is read of it was read in vain.
-fn in_vain(container: &str) -> Vec<u8> {
+pub(crate) fn in_vain(container: &str) -> Vec<u8> {
     const SIZE: usize = 20 * MIB;
     match container {
         "gzip" => {
@@ -76,14 +76,14 @@ fn in_vain(container: &str) -> Vec<u8> {
 }
 
 /// An image of x86 before boot protocol 2.08, in which the compressed kernel is searched for.
-fn image_of(streams: &[u8]) -> Vec<u8> {
+pub(crate) fn image_of(streams: &[u8]) -> Vec<u8> {
     let mut image = forge::bz_image(streams);
     image[0x206] = 7;
     image
 }
 
 /// A package of `make tar-pkg`, compressed with xz.
-fn package_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn package_of(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 9);
     xz.write_all(&tar_of(members)).unwrap();
     xz.finish().unwrap()
@@ -117,13 +117,7 @@ fn all_streams_in_an_image_share_one_budget_also_those_that_fail() {
 
 #[test]
 fn a_stream_that_shares_its_end_with_others_is_counted_each_time() {
-    // The extra field of each gzip header skips the headers after it, so all streams have the same data.
-    let data = in_vain("gzip").split_off(10);
-    let streams = (1..=200_u16).rev().flat_map(|left| {
-        let [low, high] = (12 * (left - 1)).to_le_bytes();
-        [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 2, 3, low, high]
-    });
-    let image = image_of(&streams.chain(data).collect::<Vec<u8>>());
+    let image = image_of(&forge::gzip_headers(200));
     let (kind, budget) = ask(&image, "vmlinuz");
     is_bounded("200 gzip headers with the same data", image.len(), &budget);
     assert_eq!(kind, Some(ErrorKind::TooMuchWork));
@@ -253,4 +247,42 @@ fn all_modules_of_a_package_that_is_scanned_share_one_budget() {
     assert_eq!(cost.status.code(), Some(4));
     assert!(cost.err.contains("bytes of work"), "{}", cost.err);
     assert!(cost.err.lines().count() < 50, "{}", cost.err);
+}
+
+#[test]
+fn all_files_of_a_comparison_share_one_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    kinds::modules_in_a_root(&at("root"));
+    fs::write(at("linux.tar.xz"), kinds::modules_in_a_package()).unwrap();
+    fs::create_dir(at("copies")).unwrap();
+    for number in 0..kinds::MEMBERS {
+        fs::copy(fixture("modules/hello-4.ko"), at("copies").join(format!("m{number}.ko"))).unwrap();
+    }
+    for (from, files) in [("root", "copies"), ("linux.tar.xz", "copies"), ("copies", "root")] {
+        for command in [["verify", "--against"].as_slice(), &["restore", "-n", "--from"]] {
+            let words =
+                command.iter().map(PathBuf::from).chain([at(from), at(files), "--state-dir".into(), at("state")]);
+            let said = kmodlab(words);
+            let err = &said.is_one_line_and_exit_2().err;
+            assert!(err.contains("bytes of work") && err.contains(from), "{err}");
+        }
+    }
+    // A single file is compared on the thread that reads the originals.
+    let words = ["restore".into(), "-n".into(), "--from".into(), at("linux.tar.xz"), at("copies/m0.ko")];
+    let said = kmodlab(words.into_iter().chain(["--state-dir".into(), at("state")]));
+    assert!(said.err.contains("the zstd stream is cut short"), "{}", said.err);
+}
+
+#[test]
+fn a_small_module_has_a_small_budget() {
+    // 32 MiB of zeros, of which no more than 2 MiB are read.
+    let folder = tempfile::tempdir().unwrap();
+    kinds::modules_in_a_root(folder.path());
+    let path = folder.path().join("lib/modules/6.1/kernel/m0.ko.zst");
+    let shown = kmodlab([Path::new("show"), &path]);
+    let err = &shown.is_one_line_and_exit_2().err;
+    assert!(err.contains("more than 2097152 bytes of work"), "{err}");
+    let shown = kmodlab(["show".as_ref(), path.as_path(), "--max-size".as_ref(), "20G".as_ref()]);
+    assert!(shown.err.contains("the zstd stream is cut short"), "{}", shown.err);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::hostile::bounds::cost;
-use crate::hostile::fixture;
+use crate::hostile::{fixture, kinds, kmodlab};
 
 use crate::support::in_own_process;
 
@@ -61,6 +61,62 @@ fn a_hole_of_gigabytes_is_not_read() {
         let root = Root::new();
         root.hole(&format!("lib/modules/6.1/{place}"));
         assert_eq!(root.ask(&format!("{place} with a hole"), 0), Some(0));
+    }
+}
+
+#[test]
+fn a_module_that_is_a_hole_is_one_error_and_the_others_are_answered() {
+    let root = Root::new();
+    let top = root.0.path();
+    kinds::MODULES.iter().for_each(|(place, start)| kinds::hole(&root.path(place), start));
+    let same = Root::new();
+    // Sound modules with the names of the holes.
+    (0..kinds::MODULES.len()).for_each(|number| {
+        let to = same.path(&format!("lib/modules/6.1/kernel/m{number}.ko"));
+        fs::copy(fixture("modules/hello-4.ko"), to).unwrap();
+    });
+    let [tree, other] = [top.join("lib"), same.path("lib/modules/6.1")];
+    let module = other.join("kernel/hello-4.ko");
+    let holes = kinds::MODULES.len();
+    let ask =
+        |words: &[&Path]| kmodlab(words.iter().copied().chain(["--state-dir".as_ref(), same.path("state").as_path()]));
+    let said = ask(&["kernel".as_ref(), top]);
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
+    assert!(
+        said.out
+            .contains(&format!("1 module in {}/lib/modules/6.1, and {holes} more that can't be read", top.display())),
+        "{}",
+        said.out
+    );
+    let said = ask(&["scan".as_ref(), top]);
+    assert!(
+        said.out.contains("vermagic           1  6.1.0-47-amd64") && said.out.contains("unreadable         4"),
+        "{}",
+        said.out
+    );
+    // A line of its own for each hole, and an answer for the sound module.
+    for (words, answer) in [
+        (["show", "-F", "name"].map(Path::new).as_slice(), "hello_4\n"),
+        (&["check", "--kernel", "vermagic:6.1 SMP "].map(Path::new), "refused  hello_4"),
+        (&["patch", "-n", "--vermagic", "6.1.0 "].map(Path::new), "1 refused by a guard, 4 can't be patched"),
+        (&["verify".as_ref(), "--against".as_ref(), other.as_path()], "5 modules: 1 original, 4 not readable"),
+        (
+            &["restore".as_ref(), "-n".as_ref(), "--from".as_ref(), other.as_path()],
+            "hello-4.ko: is the original already",
+        ),
+    ] {
+        let words: Vec<&Path> = words.iter().copied().chain([tree.as_path()]).collect();
+        let said = ask(&words);
+        assert!(said.out.contains(answer), "{words:?}: {}{}", said.out, said.err);
+        let lines: Vec<&str> =
+            said.err.lines().filter(|line| line.contains("it exceeds the limit of 1073741824 bytes")).collect();
+        assert_eq!(lines.len(), holes, "{words:?}: {}", said.err);
+    }
+    // The other way round: the holes are the originals.
+    for words in [["verify", "--against"].map(Path::new).as_slice(), &["restore", "-n", "--from"].map(Path::new)] {
+        let words: Vec<&Path> = words.iter().copied().chain([tree.parent().unwrap(), module.as_path()]).collect();
+        let said = ask(&words);
+        assert_eq!((said.status, said.err.as_str()), (Some(0), ""), "{}", said.out);
     }
 }
 

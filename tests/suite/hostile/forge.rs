@@ -7,6 +7,8 @@ use std::path::Path;
 
 use flate2::{Compress, Compression, FlushCompress};
 
+use crate::hostile::budget::in_vain;
+
 const MIB: usize = 1 << 20;
 
 // ---- Modules -------------------------------------------------------------------------------------------------------
@@ -123,96 +125,101 @@ fn header(table: u64, sections: u16) -> [u8; 64] {
     header
 }
 
-/// 40,000 symbols with the same name of 1 MiB: 40 GB if each had its own copy.
-pub(crate) fn one_name_for_all_symbols() -> Vec<u8> {
+/// A long name: 26 bytes for each of this many parts of a file that use it.
+fn long_name(count: usize) -> Vec<u8> {
+    vec![b'a'; 26 * count]
+}
+
+/// This many symbols with the same long name: of 40,000 symbols, 40 GB if each had its own copy.
+pub(crate) fn one_name_for_all_symbols(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
-    forge.add_symbols(&[b"\0", vec![b'a'; MIB].as_slice(), b"\0"].concat(), (0..40_000).map(|_| 1), 0);
+    forge.add_symbols(&[b"\0", long_name(count).as_slice(), b"\0"].concat(), (0..count).map(|_| 1), 0);
     forge.done()
 }
 
-/// 40,000 symbols, where the name of each is the name before it without its start.
-pub(crate) fn names_within_names() -> Vec<u8> {
+/// This many symbols, where the name of each is the name before it without its start.
+pub(crate) fn names_within_names(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
-    forge.add_symbols(&[b"\0", vec![b'a'; MIB].as_slice(), b"\0"].concat(), 1..40_000, 0);
+    forge.add_symbols(&[b"\0", long_name(count).as_slice(), b"\0"].concat(), 1..count, 0);
     forge.done()
 }
 
-/// 20,000 sections with the same name of 1 MiB.
-pub(crate) fn one_name_for_all_sections() -> Vec<u8> {
+/// This many sections with the same long name.
+pub(crate) fn one_name_for_all_sections(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
     let long = forge.names.len();
-    forge.names.extend(vec![b'a'; MIB].iter().chain(&[0]));
-    (0..20_000).for_each(|_| forge.add("", SHT_PROGBITS, &[]).name = long);
+    forge.names.extend(long_name(count).iter().chain(&[0]));
+    (0..count).for_each(|_| forge.add("", SHT_PROGBITS, &[]).name = long);
     forge.done()
 }
 
-/// 20,000 sections that all contain the same 80,000 notes, none of which is a build ID.
-pub(crate) fn notes_read_again_and_again() -> Vec<u8> {
-    const NOTES: usize = 12 * 80_000; // a note that says nothing has 12 bytes
+/// This many sections that all contain the same notes, four per section, none of which is a build ID.
+pub(crate) fn notes_read_again_and_again(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
-    let notes = vec![0; NOTES];
+    // A note that says nothing has 12 bytes.
+    let notes = vec![0; 12 * 4 * count];
     forge.add("", SHT_NOTE, &notes);
     // The place of the notes is known: they are the first bytes after the header.
     let notes = forge.sections.pop().unwrap();
     forge.sections.insert(1, notes);
-    (0..20_000).for_each(|_| forge.add("", SHT_NOTE, &[]).place = Some((64, NOTES)));
+    (0..count).for_each(|_| forge.add("", SHT_NOTE, &[]).place = Some((64, 12 * 4 * count)));
     forge.done()
 }
 
-/// 40,000 imports and 40,000 symbol versions, none of which belongs to any of the imports.
-pub(crate) fn imports_times_versions() -> Vec<u8> {
+/// This many imports, and as many symbol versions, none of which belongs to any of the imports.
+pub(crate) fn imports_times_versions(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
     let version = |number: usize| {
         let mut entry = [0; 64];
         entry[8..15].copy_from_slice(format!("v{number:06}").as_bytes());
         entry
     };
-    forge.add("__versions", SHT_PROGBITS, &(0..40_000).flat_map(version).collect::<Vec<u8>>());
-    let strings: String = (0..40_000).map(|number| format!("\0i{number:06}")).chain(["\0".into()]).collect();
-    forge.add_symbols(strings.as_bytes(), (0..40_000).map(|number| 1 + 8 * number), 0);
+    forge.add("__versions", SHT_PROGBITS, &(0..count).flat_map(version).collect::<Vec<u8>>());
+    let strings: String = (0..count).map(|number| format!("\0i{number:06}")).chain(["\0".into()]).collect();
+    forge.add_symbols(strings.as_bytes(), (0..count).map(|number| 1 + 8 * number), 0);
     forge.done()
 }
 
-/// 40,000 exports in a module of 20,000 sections.
-pub(crate) fn exports_times_sections() -> Vec<u8> {
+/// This many exports in a module of half as many sections.
+pub(crate) fn exports_times_sections(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
     forge.add("__ksymtab", SHT_PROGBITS, &[0; 16]);
-    (0..20_000).for_each(|_| _ = forge.add("", SHT_PROGBITS, &[]));
-    let strings: String = (0..40_000).map(|number| format!("\0__ksymtab_{number:06}")).chain(["\0".into()]).collect();
-    forge.add_symbols(strings.as_bytes(), (0..40_000).map(|number| 1 + 17 * number), 2);
+    (0..count / 2).for_each(|_| _ = forge.add("", SHT_PROGBITS, &[]));
+    let strings: String = (0..count).map(|number| format!("\0__ksymtab_{number:06}")).chain(["\0".into()]).collect();
+    forge.add_symbols(strings.as_bytes(), (0..count).map(|number| 1 + 17 * number), 2);
     forge.done()
 }
 
-/// 20,000 exports, all in one namespace with a name of 1 MiB.
-pub(crate) fn one_namespace_for_all_exports() -> Vec<u8> {
+/// This many exports, all in one namespace with a long name.
+pub(crate) fn one_namespace_for_all_exports(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
     let name = |number: usize| format!("\0__ksymtab_{number:06}\0__kstrtabns_{number:06}");
-    let strings: String = (0..20_000).map(name).chain(["\0".into()]).collect();
-    forge.add("__ksymtab", SHT_PROGBITS, &vec![b'a'; MIB]);
-    forge.add_symbols(strings.as_bytes(), (0..20_000).flat_map(|number| [1 + 36 * number, 18 + 36 * number]), 2);
+    let strings: String = (0..count).map(name).chain(["\0".into()]).collect();
+    forge.add("__ksymtab", SHT_PROGBITS, &long_name(count));
+    forge.add_symbols(strings.as_bytes(), (0..count).flat_map(|number| [1 + 36 * number, 18 + 36 * number]), 2);
     forge.done()
 }
 
-/// 60,000 parameters.
-pub(crate) fn parameters() -> Vec<u8> {
-    let modinfo: String = (0..60_000).map(|number| format!("parm=p{number}:\0")).collect();
+/// This many parameters.
+pub(crate) fn parameters(count: usize) -> Vec<u8> {
+    let modinfo: String = (0..count).map(|number| format!("parm=p{number}:\0")).collect();
     Forge::with_modinfo(modinfo.as_bytes()).done()
 }
 
-/// 1 MiB of the shortest strings that `.modinfo` can hold.
-pub(crate) fn shortest_strings() -> Vec<u8> {
-    Forge::with_modinfo(&b"a\0".repeat(MIB / 2)).done()
+/// This many of the shortest strings that `.modinfo` can hold.
+pub(crate) fn shortest_strings(count: usize) -> Vec<u8> {
+    Forge::with_modinfo(&b"a\0".repeat(count)).done()
 }
 
-/// A version magic of 1 MiB that consists of one-byte words.
-pub(crate) fn vermagic_of_words() -> Vec<u8> {
-    Forge::with_modinfo(&[b"vermagic=".as_slice(), &b"a ".repeat(MIB / 2), b"\0"].concat()).done()
+/// A version magic of this many words of one byte.
+pub(crate) fn vermagic_of_words(count: usize) -> Vec<u8> {
+    Forge::with_modinfo(&[b"vermagic=".as_slice(), &b"a ".repeat(count), b"\0"].concat()).done()
 }
 
-/// 40,000 symbols with names of one byte: the largest number in the smallest space.
-pub(crate) fn smallest_symbols() -> Vec<u8> {
+/// This many symbols with names of one byte: the largest number in the smallest space.
+pub(crate) fn smallest_symbols(count: usize) -> Vec<u8> {
     let mut forge = Forge::new();
-    forge.add_symbols(b"\0a\0", (0..40_000).map(|_| 1), 0);
+    forge.add_symbols(b"\0a\0", (0..count).map(|_| 1), 0);
     forge.done()
 }
 
@@ -224,8 +231,9 @@ pub(crate) fn every_other_byte(byte: u8) -> Vec<u8> {
 }
 
 /// A minimal module that has a `struct module`, so that a loader gets as far as its relocations.
-fn loadable() -> Forge {
-    let mut forge = Forge::with_modinfo(b"license=GPL\0vermagic=6.1 SMP mod_unload \0name=m\0");
+fn loadable(release: &str) -> Forge {
+    let modinfo = format!("license=GPL\0vermagic={release} SMP mod_unload \0name=m\0");
+    let mut forge = Forge::with_modinfo(modinfo.as_bytes());
     let mut structure = [0; 896];
     structure[24] = b'm';
     forge.add(".gnu.linkonce.this_module", SHT_PROGBITS, &structure);
@@ -234,12 +242,17 @@ fn loadable() -> Forge {
 
 /// A module with a section of this name and 16 bytes, and this many relocations for places after its end.
 pub(crate) fn relocations_outside(name: &str, count: usize) -> Vec<u8> {
-    let mut forge = loadable();
+    let mut forge = loadable("6.1");
     let target = forge.sections.len() as u32;
     forge.add(name, SHT_PROGBITS, &[0; 16]).flags = SHF_ALLOC | SHF_EXECINSTR;
     add_relocations(&mut forge, target, (0..count).map(|number| 1000 + 8 * number));
     forge.add_symbols(b"\0x\0", once(1), 0);
     forge.done()
+}
+
+/// The same for a section with the usual name.
+pub(crate) fn relocations_outside_text(count: usize) -> Vec<u8> {
+    relocations_outside(".text", count)
 }
 
 /// The same with a name of 24 bytes per relocation, so that half of the file is the name.
@@ -249,7 +262,7 @@ pub(crate) fn relocations_outside_a_long_name(count: usize) -> Vec<u8> {
 
 /// A module with this many sections, and as many relocations in another one.
 pub(crate) fn relocations_times_sections(count: usize) -> Vec<u8> {
-    let mut forge = loadable();
+    let mut forge = loadable("6.1");
     let target = forge.sections.len() as u32;
     forge.add(".text", SHT_PROGBITS, &vec![0; 8 * count]).flags = SHF_ALLOC | SHF_EXECINSTR;
     (0..count).for_each(|_| forge.add("", SHT_PROGBITS, &[]).flags = SHF_ALLOC | SHF_EXECINSTR);
@@ -260,7 +273,7 @@ pub(crate) fn relocations_times_sections(count: usize) -> Vec<u8> {
 
 /// A module with this many common symbols, each of which causes the same line in the kernel's log.
 pub(crate) fn common_symbols(count: usize) -> Vec<u8> {
-    let mut forge = loadable();
+    let mut forge = loadable("6.1");
     let strings: String = (0..count).map(|number| format!("\0c{number:06}")).chain(["\0".into()]).collect();
     forge.add_symbols(strings.as_bytes(), (0..count).map(|number| 1 + 8 * number), 0xfff2);
     forge.done()
@@ -358,33 +371,79 @@ pub(crate) fn xz_bomb(path: &Path, head: &[u8; 64]) {
 
 // ---- Images of kernels ---------------------------------------------------------------------------------------------
 
-/// A kernel with 100,000 exports that all have the same name of 500 bytes: 50 MB if each had its own copy.
-pub(crate) fn vmlinux_of_one_long_name() -> Vec<u8> {
+/// A kernel with this many exports that all have the same name of 500 bytes: of 100,000 exports, 50 MB if each had its own copy.
+pub(crate) fn vmlinux_of_one_long_name(count: usize) -> Vec<u8> {
     let mut forge = Forge { sections: Vec::new(), names: vec![0] };
     forge.add("", 0, &[]);
     forge.add(".rodata", SHT_PROGBITS, b"Linux version 6.1 (us) (gcc) #1 SMP\n\0\0\x006.1 SMP mod_unload \0");
     // Pointers: value and name. All sections are at address 0, so the name is at address 1.
     let entry = [0_u64, 1].map(u64::to_le_bytes).concat();
-    forge.add("__ksymtab", SHT_PROGBITS, &entry.repeat(100_000));
+    forge.add("__ksymtab", SHT_PROGBITS, &entry.repeat(count));
     forge.add("__ksymtab_strings", SHT_PROGBITS, &[[0].as_slice(), &[b'a'; 500], &[0]].concat());
     let mut vmlinux = forge.done();
     vmlinux[16] = 2; // ET_EXEC
     vmlinux
 }
 
-const BANNER: &[u8] = b"Linux version 6.1 (us) (gcc) #1 SMP\n\0\0\x006.1 SMP mod_unload \0";
-
-fn vmlinux() -> Forge {
+fn vmlinux(release: &str) -> Forge {
+    let banner = format!("Linux version {release} (us) (gcc) #1 SMP\n\0\0\0{release} SMP mod_unload \0");
     let mut forge = Forge { sections: Vec::new(), names: vec![0] };
     forge.add("", 0, &[]);
-    forge.add(".rodata", SHT_PROGBITS, BANNER).address = 0x1000;
+    forge.add(".rodata", SHT_PROGBITS, banner.as_bytes()).address = 0x1000;
     forge
+}
+
+/// BTF (Documentation/bpf/btf.rst) of these types, each a name, an info and a size or type.
+fn btf(types: impl Iterator<Item = [u32; 3]>, strings: &[u8]) -> Vec<u8> {
+    let types: Vec<u8> = types.flatten().flat_map(u32::to_le_bytes).collect();
+    let [length, strings_length] = [types.len(), strings.len()].map(|length| length as u32);
+    let numbers = [24, 0, length, length, strings_length].map(u32::to_le_bytes).concat();
+    [[0x9f, 0xeb, 1, 0].as_slice(), &numbers, &types, strings].concat()
+}
+
+/// A module whose `.BTF.base` has this many structures of the same name, each with another size, and a kernel with as many of that name.
+pub(crate) fn equal_types(count: usize) -> [Vec<u8>; 2] {
+    const STRUCT: u32 = 4 << 24;
+    const POINTER: u32 = 2 << 24;
+    let structures = |first: usize| btf((first..first + count).map(|size| [1, STRUCT, size as u32]), b"\0t\0");
+    let mut vmlinux = vmlinux("6.15.0");
+    vmlinux.add(".BTF", SHT_PROGBITS, &structures(1));
+    let mut vmlinux = vmlinux.done();
+    vmlinux[16] = 2; // ET_EXEC
+    let mut module = loadable("6.15.0");
+    module.add(".BTF", SHT_PROGBITS, &btf(std::iter::once([0, POINTER, 1]), b"\0"));
+    // None has the size of any of the kernel's.
+    module.add(".BTF.base", SHT_PROGBITS, &structures(count + 1));
+    [module.done(), vmlinux]
+}
+
+/// This many gzip headers; the extra field of each skips the headers after it, so all streams have the same data, 20 MiB of
+/// zeros with a wrong checksum.
+pub(crate) fn gzip_headers(count: u16) -> Vec<u8> {
+    let headers = (1..=count).rev().flat_map(|left| {
+        let [low, high] = (12 * (left - 1)).to_le_bytes();
+        [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 2, 3, low, high]
+    });
+    headers.chain(in_vain("gzip").split_off(10)).collect()
+}
+
+/// The first bytes of this many streams of each kind, and nothing else of them.
+pub(crate) fn starts_of_streams(count: usize) -> Vec<u8> {
+    let starts: [&[u8]; 6] = [
+        &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3],
+        b"BZh9\x31\x41\x59\x26\x53\x59",
+        &[0xfd, b'7', b'z', b'X', b'Z', 0, 0, 1, 0x69, 0x22, 0xde, 0x36],
+        &[0x28, 0xb5, 0x2f, 0xfd, 0, 0x38],
+        &[0x5d, 0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        &[2, 0x21, 0x4c, 0x18],
+    ];
+    starts.concat().repeat(count)
 }
 
 /// A kernel with this many sections, where the name of each is the name before it without its start; the first has 100 bytes
 /// per section.
 pub(crate) fn vmlinux_of_names_within_names(count: usize) -> Vec<u8> {
-    let mut forge = vmlinux();
+    let mut forge = vmlinux("6.1");
     let long = forge.names.len();
     forge.names.extend(vec![b'a'; 100 * count].iter().chain(&[0]));
     (0..count).for_each(|number| forge.add("", SHT_PROGBITS, &[]).name = long + number);
@@ -395,7 +454,7 @@ pub(crate) fn vmlinux_of_names_within_names(count: usize) -> Vec<u8> {
 
 /// A kernel with this many sections, and as many parameters, whose names are in the last section.
 pub(crate) fn vmlinux_of_parameters_times_sections(count: usize) -> Vec<u8> {
-    let mut forge = vmlinux();
+    let mut forge = vmlinux("6.1");
     (0..count).for_each(|number| forge.add("", SHT_PROGBITS, b"x\0").address = 0x10_0000 + 16 * number as u64);
     forge.add(".data", SHT_PROGBITS, b"words.last\0").address = 0x10;
     // Pointers to the name, the operations and the owner, the mode, and a pointer to the value.

@@ -151,7 +151,7 @@ fn a_table_of_many_exports_with_one_long_name_takes_no_more_than_its_share() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vmlinux");
-    fs::write(&path, forge::vmlinux_of_one_long_name()).unwrap();
+    fs::write(&path, forge::vmlinux_of_one_long_name(100_000)).unwrap();
     let kernel = ask(&path).unwrap();
     assert_eq!(kernel.facts.exports, None, "their names would have more bytes than the file");
     let module = fixture("modules/hello-4.ko");

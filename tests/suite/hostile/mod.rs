@@ -7,17 +7,21 @@
 //! - [`packages`]: Debian packages with unsafe paths, truncated or inconsistent ones, and decompression bombs
 //! - [`bounds`]: the memory use and the time for the worst files, among them bombs of 10 GB
 //! - [`budget`]: the work for images, packages and folders with many streams, counted in bytes
+//! - [`commands`]: the processor time and the memory of each command, with each kind of input that it reads
 //! - [`folders`]: files in folders that are holes, FIFOs, devices, or larger than any such file
 //! - [`growth`]: the work for files of three sizes, whose parts share bytes or refer to each other
+//! - [`kinds`]: a generator of small inputs of each kind that is expensive to read
 //! - [`kernels`]: images of kernels, truncated, changed or inconsistent ones, and decompression bombs
 //! - [`properties`]: properties of any bytes, any request and any text
 
 mod bounds;
 mod budget;
+mod commands;
 mod folders;
 mod forge;
 mod growth;
 mod kernels;
+mod kinds;
 mod mutations;
 mod packages;
 mod promises;
