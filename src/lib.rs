@@ -95,6 +95,8 @@ mod cli;
 pub mod comparison;
 #[cfg(all(feature = "patch", not(feature = "internals")))]
 mod comparison;
+#[cfg(feature = "program")]
+mod demo;
 #[cfg(feature = "internals")]
 pub mod digest;
 #[cfg(not(feature = "internals"))]
@@ -146,6 +148,8 @@ pub mod predict;
 mod predict;
 mod predict_file;
 mod private_folder;
+#[cfg(feature = "program")]
+mod progress;
 #[cfg(all(feature = "report", feature = "internals"))]
 pub mod report;
 #[cfg(all(feature = "report", not(feature = "internals")))]

@@ -32,13 +32,6 @@ impl Status {
         }
     }
 
-    /// The status with a number; [`Status::Failed`] for other numbers.
-    pub(super) fn from_code(code: i32) -> Status {
-        use Status::{Conflict, Done, Failed, Guarded, Negative, Partial};
-        let all = [Done, Negative, Failed, Guarded, Partial, Conflict];
-        all.into_iter().find(|status| i32::from(status.code()) == code).unwrap_or(Failed)
-    }
-
     /// The status for an error.
     pub(super) fn of(error: &Error) -> Status {
         match error.kind() {

@@ -22,12 +22,13 @@ use source::Sources;
 
 /// The layers from the bottom up. `door` contains the macros of the feature `internals`, `lib` is the crate's root, which lists
 /// the public names, and `main` is the program.
-const LAYERS: [&str; 34] = [
+const LAYERS: [&str; 36] = [
     "door",
     "escape",
     "error",
     "budget",
     "text",
+    "progress",
     "edit",
     "wildcard",
     "parallel",
@@ -54,6 +55,7 @@ const LAYERS: [&str; 34] = [
     "lab",
     "doctor",
     "report",
+    "demo",
     "cli",
     "lib",
     "main",

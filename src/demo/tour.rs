@@ -1,33 +1,81 @@
 //! A guided tour: it announces each step, runs the program as a person would type it, and shows its output.
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use anstyle::Style;
+
 use crate::change::Proposal;
-use crate::cli::output::{Failure, Paint, Session, shell_word, waiting};
-use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
+use crate::escape::shell_word;
 use crate::guard::machine::Machine;
 use crate::guard::{Guard, Overrides, Ruling};
 use crate::patch::{NewVermagic, Request, Signature};
+use crate::progress::waiting;
 use crate::vault::{Vault, target};
 
+/// The exit statuses of commands that a tour expects: done, and a negative verdict.
+pub(super) const DONE: i32 = 0;
+pub(super) const NEGATIVE: i32 = 1;
+
+/// Why a tour ended early.
+#[derive(Debug)]
+pub(crate) enum TourFailure {
+    /// A command ended in another way than the tour expects, or a file cannot be written.
+    Error(Error),
+    /// The output cannot be written.
+    Output(io::Error),
+}
+
+impl From<Error> for TourFailure {
+    fn from(error: Error) -> Self {
+        TourFailure::Error(error)
+    }
+}
+
+impl From<io::Error> for TourFailure {
+    fn from(error: io::Error) -> Self {
+        TourFailure::Output(error)
+    }
+}
+
+/// Where a tour prints, and the settings of the commands that it runs.
+pub(crate) struct TourOutput<'t> {
+    /// What it announces, and the output of its commands.
+    pub(crate) out: &'t mut dyn Write,
+    /// Their errors.
+    pub(crate) err: &'t mut dyn Write,
+    /// Print in colour?
+    pub(crate) color: bool,
+    /// The greatest size of a decompressed file, in bytes.
+    pub(crate) max_size: u64,
+}
+
 /// A tour in a folder of its own.
-pub(super) struct Tour<'t, 's> {
-    session: &'t mut Session<'s>,
-    folder: &'t Path,
+pub(super) struct Tour<'t, 'f> {
+    output: TourOutput<'t>,
+    folder: &'f Path,
     steps: usize,
 }
 
-impl<'t, 's> Tour<'t, 's> {
-    pub(super) fn new(session: &'t mut Session<'s>, folder: &'t Path) -> Self {
-        Tour { session, folder, steps: 0 }
+impl<'t, 'f> Tour<'t, 'f> {
+    pub(super) fn new(output: TourOutput<'t>, folder: &'f Path) -> Self {
+        Tour { output, folder, steps: 0 }
     }
 
     pub(super) fn folder(&self) -> &Path {
         self.folder
+    }
+
+    fn strong(&self, text: impl Display) -> String {
+        match self.output.color {
+            true => format!("{0}{text}{0:#}", Style::new().bold()),
+            false => text.to_string(),
+        }
     }
 
     pub(super) fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
@@ -41,27 +89,27 @@ impl<'t, 's> Tour<'t, 's> {
     }
 
     /// Announces the next step. The text is the tour's own, or escaped.
-    pub(super) fn says(&mut self, text: &str) -> Result<(), Failure> {
+    pub(super) fn says(&mut self, text: &str) -> Result<(), TourFailure> {
         self.steps += 1;
-        let number = self.session.paint(Paint::Strong, format_args!("{}.", self.steps));
+        let number = self.strong(format_args!("{}.", self.steps));
         let gap = if self.steps == 1 { "" } else { "\n" };
-        writeln!(self.session.out, "{gap}{number} {text}\n")?;
+        writeln!(self.output.out, "{gap}{number} {text}\n")?;
         Ok(())
     }
 
     /// Prints the conclusion of a step. The text is the tour's own, or escaped.
-    pub(super) fn concludes(&mut self, text: &str) -> Result<(), Failure> {
-        let text = self.session.paint(Paint::Strong, text);
-        writeln!(self.session.out, "\n{text}")?;
+    pub(super) fn concludes(&mut self, text: &str) -> Result<(), TourFailure> {
+        let text = self.strong(text);
+        writeln!(self.output.out, "\n{text}")?;
         Ok(())
     }
 
     /// Runs a command that must end with this status.
-    pub(super) fn runs(&mut self, words: &[&str], expected: Status) -> Result<(), Failure> {
+    pub(super) fn runs(&mut self, words: &[&str], expected: i32) -> Result<(), TourFailure> {
         let status = self.run(words)?;
         if status != expected {
-            let (typed, code, expected) = (words.join(" "), status.code(), expected.code());
-            let what = format!("the demo's \"kmodlab {typed}\" ended with {code}, not {expected}");
+            let typed = words.join(" ");
+            let what = format!("the demo's \"kmodlab {typed}\" ended with {status}, not {expected}");
             let hint = "this is a fault of kmodlab: please report it";
             return Err(Error::new(ErrorKind::Damaged, what).hint(hint).into());
         }
@@ -70,29 +118,29 @@ impl<'t, 's> Tour<'t, 's> {
 
     /// Shows a command as a person would type it in the tour's folder, runs it, and shows its output as if that folder were the
     /// working folder.
-    pub(super) fn run(&mut self, words: &[&str]) -> Result<Status, Failure> {
+    pub(super) fn run(&mut self, words: &[&str]) -> Result<i32, TourFailure> {
         let typed: Vec<String> = words.iter().map(|word| shell_word(Path::new(word))).collect();
-        let line = self.session.paint(Paint::Strong, format_args!("$ kmodlab {}", typed.join(" ")));
-        writeln!(self.session.out, "{line}")?;
+        let line = self.strong(format_args!("$ kmodlab {}", typed.join(" ")));
+        writeln!(self.output.out, "{line}")?;
         // The command may take a while.
-        self.session.out.flush()?;
+        self.output.out.flush()?;
         let Output { status, stdout, stderr } = waiting("running it", || self.command(words).output())
             .map_err(|e| Error::io("running this program again", e))?;
         let folder = format!("{}/", self.folder.display());
         let relative =
             |text: &[u8]| String::from_utf8_lossy(text).replace(&folder, "").replace("--state-dir state ", "");
-        self.session.out.write_all(relative(&stdout).as_bytes())?;
+        self.output.out.write_all(relative(&stdout).as_bytes())?;
         if !stderr.is_empty() {
-            self.session.out.flush()?;
-            let _ = self.session.err.write_all(relative(&stderr).as_bytes());
+            self.output.out.flush()?;
+            let _ = self.output.err.write_all(relative(&stderr).as_bytes());
         }
-        Ok(Status::from_code(status.code().unwrap_or(-1)))
+        Ok(status.code().unwrap_or(-1))
     }
 
     /// The digest of the plan that `kmodlab patch` makes for a module in the folder, and whether the guard abi-tokens refuses it.
     pub(super) fn plan(&self, module: &str, vermagic: &str, signature: Signature) -> Result<(String, bool), Error> {
         let new_vermagic = NewVermagic::Rewrite(vermagic.as_bytes().to_vec());
-        let request = Request { max_size: self.session.max_size, ..Request::new(new_vermagic, signature) };
+        let request = Request { max_size: self.output.max_size, ..Request::new(new_vermagic, signature) };
         let machine = Machine::here(Some(&Vault::at(self.folder.join("state"))));
         let path = target::real_path(&self.folder.join(module))?;
         let proposal = Proposal::make(&path, None, &request, None, &machine)?;
@@ -108,9 +156,9 @@ impl<'t, 's> Tour<'t, 's> {
         // As the lab does: this file stays the same program, even if an update replaces it.
         let mut command = Command::new("/proc/self/exe");
         command.arg0("kmodlab").stdin(Stdio::null()).args(self.arguments(words));
-        command.arg("--color").arg(if self.session.color { "always" } else { "never" });
+        command.arg("--color").arg(if self.output.color { "always" } else { "never" });
         command.arg("--state-dir").arg(self.folder.join("state"));
-        command.arg("--max-size").arg(self.session.max_size.to_string());
+        command.arg("--max-size").arg(self.output.max_size.to_string());
         command
     }
 
@@ -137,8 +185,8 @@ mod tests {
     #[test]
     fn the_tours_own_files_are_in_its_folder_and_kernels_are_not() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut session = Session::unattended(&mut out, &mut err);
-        let tour = Tour::new(&mut session, Path::new("/t"));
+        let output = TourOutput { out: &mut out, err: &mut err, color: false, max_size: 1 << 20 };
+        let tour = Tour::new(output, Path::new("/t"));
         let words = tour.arguments(&["try", "dummy.ko", "--kernel", "tree.ko", "--built-for", "lab", "--out", "lab"]);
         let expected = ["try", "/t/dummy.ko", "--kernel", "tree.ko", "--built-for", "lab", "--out", "/t/lab"];
         assert_eq!(words, expected);

@@ -3,9 +3,7 @@
 //! The results depend on the given kernels, so nothing is announced in advance: each conclusion is made from a
 //! recorded trial.
 
-use crate::cli::output::Failure;
-use crate::cli::status::Status;
-use crate::cli::tour::{RECORDS, Tour};
+use crate::demo::tour::{DONE, NEGATIVE, RECORDS, Tour, TourFailure};
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
@@ -18,7 +16,7 @@ use crate::patch::Signature;
 const FILE: &str = "dummy.ko";
 
 /// The steps in the virtual machine.
-pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), TourFailure> {
     tour.keep(FILE, &lab.own.bytes)?;
     tour.says(
         "Up to here no kernel was asked. Now one is, in a virtual machine that is thrown away: first its own dummy.ko, \
@@ -50,11 +48,11 @@ pub(super) fn run(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> 
         round_trip(lab, &vermagic, tour)?;
     }
     tour.says("All trials as a page (it is removed with the tour's folder; try --out keeps yours):")?;
-    tour.runs(&["report", RECORDS], Status::Done)
+    tour.runs(&["report", RECORDS], DONE)
 }
 
 /// Patches the kernel's own module so that it is refused, and restores it.
-fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(), TourFailure> {
     tour.says(
         "Only the vermagic, on the kernel's own module. The patch makes it look as if it was built for another kernel:",
     )?;
@@ -66,16 +64,16 @@ fn round_trip(lab: &VmDemo, vermagic: &str, tour: &mut Tour<'_, '_>) -> Result<(
     let overrides: &[&str] = if is_abi_refused { &["--allow-abi-mismatch"] } else { &[] };
     let words = ["patch", FILE, "--vermagic", vermagic].into_iter().chain(words.iter().copied());
     let words: Vec<&str> = words.chain(overrides.iter().copied()).chain(["--confirm", &digest]).collect();
-    tour.runs(&words, Status::Done)?;
+    tour.runs(&words, DONE)?;
     tries_own(lab, tour)?;
     tour.says("And back, byte for byte:")?;
-    tour.runs(&["restore", FILE], Status::Done)?;
-    tour.runs(&["verify", FILE], Status::Done)?;
+    tour.runs(&["restore", FILE], DONE)?;
+    tour.runs(&["verify", FILE], DONE)?;
     tries_own(lab, tour)
 }
 
 /// Tries the file in the tour's folder in its current state.
-fn tries_own(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
+fn tries_own(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), TourFailure> {
     tries(tour, &["try", FILE, "--kernel", &lab.kernel, "--load-modes", "original", "--out", RECORDS])?;
     let path = tour.folder().join(FILE);
     let bytes = std::fs::read(&path).map_err(|e| Error::io("reading", e).on(path))?;
@@ -83,9 +81,9 @@ fn tries_own(lab: &VmDemo, tour: &mut Tour<'_, '_>) -> Result<(), Failure> {
 }
 
 /// Runs `try`. A wrong prediction is shown in its table, and does not end the tour.
-fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), Failure> {
+fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), TourFailure> {
     match tour.run(words)? {
-        Status::Done | Status::Negative => Ok(()),
+        DONE | NEGATIVE => Ok(()),
         _ => {
             let what = "the virtual machine failed; see the lines above";
             Err(Error::new(ErrorKind::Lab, what).hint("kmodlab doctor says what is missing").into())
@@ -94,7 +92,7 @@ fn tries(tour: &mut Tour<'_, '_>, words: &[&str]) -> Result<(), Failure> {
 }
 
 /// Prints a conclusion about a module from its recorded trials.
-fn concludes(tour: &mut Tour<'_, '_>, module: &str, load_modes: &[LoadMode]) -> Result<(), Failure> {
+fn concludes(tour: &mut Tour<'_, '_>, module: &str, load_modes: &[LoadMode]) -> Result<(), TourFailure> {
     let stored = store::read(&tour.folder().join(RECORDS))?;
     let of = |load_mode: &LoadMode| stored.last_of(module, *load_mode);
     let said: Vec<String> = load_modes.iter().filter_map(of).map(conclusion).collect();
