@@ -165,6 +165,10 @@ mod selection;
 #[cfg(feature = "patch")]
 mod spill;
 #[cfg(feature = "internals")]
+pub mod template;
+#[cfg(not(feature = "internals"))]
+mod template;
+#[cfg(feature = "internals")]
 pub mod text;
 #[cfg(not(feature = "internals"))]
 mod text;

@@ -7,7 +7,7 @@
 //! Source: include/uapi/linux/btf.h, 5.10 to 7.2. In 7.2 the kind of a type has seven bits and `vlen` has 24; before that they
 //! had five and 16 bits, and the bits between them were zero, so one reader handles both.
 
-mod log;
+pub(crate) mod log;
 pub mod members;
 pub mod relocation;
 mod types;

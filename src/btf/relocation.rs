@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::btf::log::Rejection;
+use crate::btf::log::{BASE_AMBIGUOUS, BASE_KIND, BASE_STRING, BASE_UNMAPPED, BASE_UNNAMED, Rejection};
 use crate::btf::types::{Btf, BtfKind, BtfType};
 use crate::btf::validity::{Check, CheckResult, EINVAL, Validity};
 
@@ -121,12 +121,12 @@ impl BaseRelocation<'_> {
         for (found, id) in self.base.own().zip(1u32..) {
             if !matches!(found.kind, Int | Float | Enum | Struct | Union | Forward) {
                 let kind = found.kind as u32;
-                let line = format!("type [{id}] in distilled based BTF has unexpected kind [{kind}]");
+                let line = BASE_KIND.line([&id, &kind]);
                 return Err(Rejection::warning(EINVAL, line));
             }
             if found.name == 0 {
                 let kind = found.kind as u32;
-                let line = format!("type [{id}], kind [{kind}] is invalid for distilled base BTF; it is anonymous");
+                let line = BASE_UNNAMED.line([&id, &kind]);
                 return Err(Rejection::warning(EINVAL, line));
             }
         }
@@ -219,12 +219,7 @@ impl BaseRelocation<'_> {
                     continue;
                 }
                 if let BaseTypeMatch::At(other) = *place {
-                    let line = format!(
-                        "distilled base BTF type '{}' [{own}], size {} has multiple candidates of the same size (ids \
-                         [{id}, {other}]) in base BTF",
-                        self.name(want),
-                        found.size_or_type
-                    );
+                    let line = BASE_AMBIGUOUS.line([&self.name(want), own, &found.size_or_type, id, &other]);
                     return Err(Stop::Wrong(Rejection::warning(EINVAL, line)));
                 }
                 *place = BaseTypeMatch::At(*id);
@@ -234,7 +229,7 @@ impl BaseRelocation<'_> {
         for ((want, own), place) in self.base.own().zip(1u32..).zip(places.iter().skip(1)) {
             if !matches!(place, BaseTypeMatch::At(_)) {
                 let (kind, name) = (called(&want), self.name(&want));
-                let line = format!("distilled base BTF type '{name}' [{own}] is not mapped to base BTF id");
+                let line = BASE_UNMAPPED.line([&name, &own]);
                 let reason = format!("its base: the kernel has no {kind} as type {own} ({name})");
                 return Err(Stop::Wrong(Rejection::warning(EINVAL, line).because(reason)));
             }
@@ -276,7 +271,7 @@ impl BaseRelocation<'_> {
         let check = |id: u32, name: u32| match name == 0 || name >= own_from || names.contains(&name) {
             true => Ok(()),
             false => {
-                let line = format!("string '' [offset {name}] is not mapped to base BTF");
+                let line = BASE_STRING.line([&"", &name]);
                 let reason = format!("type {id}: a name of its base's strings is that of no type of the base");
                 Err(Rejection::warning(ENOENT, line).because(reason))
             }

@@ -15,6 +15,7 @@ use crate::module::public_key::{
     self, OID_ML_DSA_44, OID_ML_DSA_65, OID_ML_DSA_87, OID_RSA, SignatureAlgorithm, SignedDigest, fits,
 };
 use crate::module::registry::{ParserSupport, Registry};
+use crate::template::{Line, Template};
 
 /// The result of verifying a module's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct VerifiedSignature {
     /// The result.
     pub answer: Verification,
     /// The lines that the kernel prints, in order.
-    pub log: Vec<String>,
+    pub log: Vec<Line>,
 }
 
 const EINVAL: i32 = 22;
@@ -145,7 +146,7 @@ fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -
     if message.has_content {
         // verify_pkcs7_message_sig, certs/system_keyring.c
         parser.warn("Data already supplied");
-        parser.log.push("PKCS#7 signature with non-detached data".to_owned());
+        parser.log.push(NOT_DETACHED.line([]));
         return Ok(Verification::Broken { errno: EBADMSG });
     }
     // pkcs7_verify allows no other content type, and no attributes.
@@ -205,18 +206,28 @@ fn answer(signed: &[u8], parser: &mut MessageParser<'_>, keys: &[Certificate]) -
     })
 }
 
+/// The lines of crypto/asymmetric_keys/pkcs7_*.c, and two of certs/system_keyring.c.
+const PARSER: Template<1> = Template::new("PKCS7: {text:*}");
+const NOT_DETACHED: Template<0> = Template::new("PKCS#7 signature with non-detached data");
+const UNSUPPORTED: Template<2> = Template::new("Unsupported {what} algo: {number:d}");
+const UNSUPPORTED_UNNUMBERED: Template<1> = Template::new("Unsupported {what} algo");
+
+/// The texts of these lines.
+pub(crate) const TEXTS: [&str; 4] =
+    [PARSER.text(), NOT_DETACHED.text(), UNSUPPORTED.text(), UNSUPPORTED_UNNUMBERED.text()];
+
 /// The parser's state in `pkcs7_parse_message`, and the lines that it prints.
 struct MessageParser<'a> {
     blob: &'a [u8],
     abilities: Abilities,
     registry: Option<Registry>,
-    log: Vec<String>,
+    log: Vec<Line>,
 }
 
 impl<'a> MessageParser<'a> {
     /// `pr_warn` of crypto/asymmetric_keys/pkcs7_*.c.
     fn warn(&mut self, line: &str) {
-        self.log.push(format!("PKCS7: {line}"));
+        self.log.push(PARSER.line([&line]));
     }
 
     /// Prints the error and ends with `end`.
@@ -261,8 +272,8 @@ impl<'a> MessageParser<'a> {
     fn unsupported(&mut self, what: &str, name: &str) -> Verification {
         let number = self.registry.and_then(|registry| registry.number(name));
         self.log.push(match number {
-            Some(number) => format!("Unsupported {what} algo: {number}"),
-            None => format!("Unsupported {what} algo"),
+            Some(number) => UNSUPPORTED.line([&what, &number]),
+            None => UNSUPPORTED_UNNUMBERED.line([&what]),
         });
         Verification::Unsupported
     }
@@ -609,7 +620,7 @@ mod tests {
         assert_eq!(old.answer, Verification::Unsupported);
         let at = memchr::memmem::find(&blob, &ML_DSA_65).unwrap();
         let lines =
-            [format!("PKCS7: Unknown OID: [{at}] 2.16.840.1.101.3.4.3.18"), "Unsupported pkey algo: 103".into()];
+            [format!("PKCS7: Unknown OID: [{at}] 2.16.840.1.101.3.4.3.18"), "Unsupported pkey algo: 103".to_owned()];
         assert_eq!(old.log, lines);
     }
 
@@ -624,7 +635,7 @@ mod tests {
         let said = |attributes: &[&[u8]]| {
             let (blob, own) = ml_dsa(b"image", attributes);
             let verified = super::verify(b"image", &blob, &[own], new);
-            (verified.answer, verified.log.concat())
+            (verified.answer, verified.log.into_iter().map(Line::into_text).collect::<String>())
         };
         let has = "PKCS7: Invalid module sig (has authattrs)".to_owned();
         assert_eq!(said(&[&kind, &digest]), (REJECTED, has));

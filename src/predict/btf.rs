@@ -4,14 +4,17 @@ use crate::btf::Rejection;
 use crate::btf::relocation::validate_with_base;
 use crate::btf::validity::{Validity, validate_module};
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
+use crate::predict::errno::EINVAL;
 use crate::predict::load_info::{LoadInfo, SectionHeader};
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
+use crate::template::Line;
 
 /// The line that kernels which load modules with mismatching BTF print once per boot; 6.3 and later (6.12.118 and 7.2.13 read).
 const MISMATCH: &str = "Kernel module BTF mismatch detected";
-const MISMATCH_LINE: &str = "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules";
 
 /// Checks the module's BTF against the kernel's.
 pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut AttemptRecord) -> Flow {
@@ -50,7 +53,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
             );
         }
         (Validity::Invalid(rejection), Some(false)) if is_checked == Some(true) => {
-            rejection.lines.iter().for_each(|line| record.say(line));
+            rejection.lines.iter().for_each(|line| record.say(line.clone()));
             record.say(failed(loaded, rejection.errno));
             let note = format!("its BTF does not match the kernel's: {}", rejection.reason);
             record.fail(LoaderStep::Btf, rejection.errno, note, Some(&kernel.source))?;
@@ -103,20 +106,20 @@ fn mismatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, rejection: &Rejection,
     match has_line {
         Some(true) => {
             if !rejection.describes_type {
-                rejection.lines.iter().for_each(|line| record.say(line));
+                rejection.lines.iter().for_each(|line| record.say(line.clone()));
             }
-            record.say(MISMATCH_LINE);
+            record.say(MISMATCHES.line([]));
         }
         Some(false) => {
-            rejection.lines.iter().for_each(|line| record.say(line));
+            rejection.lines.iter().for_each(|line| record.say(line.clone()));
             record.say(failed(loaded, rejection.errno));
         }
         None => {}
     }
 }
 
-fn failed(loaded: &LoadInfo<'_>, errno: i32) -> String {
-    format!("failed to validate module [{}] BTF: -{errno}", loaded.own_name)
+fn failed(loaded: &LoadInfo<'_>, errno: i32) -> Line {
+    INVALID.line([&loaded.own_name, &errno.wrapping_neg()])
 }
 
 /// Does the kernel load modules whose BTF does not match (CONFIG_MODULE_ALLOW_BTF_MISMATCH)? The configuration shows it; from
@@ -130,4 +133,16 @@ fn tolerated(attempt: &Attempt<'_>) -> Option<bool> {
             _ => None,
         }
     })
+}
+
+messages! {
+    Some(LoaderStep::Btf);
+    INVALID[2] Effect::Refuses(EINVAL), Availability::Rule(Rule::BtfChecked),
+        "failed to validate module [{module}] BTF: {error:d}",
+        "its BTF does not fit the kernel's: module and kernel were not built together (CONFIG_MODULE_ALLOW_BTF_MISMATCH lets it pass)";
+    MISMATCHES[0] Effect::Warns, Availability::All(&[
+            Availability::Version((6, 3)), Availability::Option("MODULE_ALLOW_BTF_MISMATCH")
+        ]),
+        "Kernel module BTF mismatch detected, BTF debug info may be unavailable for some modules",
+        "the BTF of some module does not fit the kernel's; the kernel loads it without its types";
 }

@@ -10,13 +10,16 @@
 use std::borrow::Cow;
 
 use crate::module::container::{Container, Packing, StreamHeader, TrailingData};
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::{self, number};
+use crate::predict::message::{Effect, messages};
 use crate::predict::options::{Candidate, Force, LoadOptions, Loader};
 use crate::predict::record::AttemptRecord;
 use crate::predict::rules::Rules;
 use crate::predict::userspace::errno_name;
 use crate::predict::verdict::{Decision, LoaderStep, StepResult};
+use crate::template::Line;
 
 /// How a file reaches the loader's first check.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +31,7 @@ enum Handover<'f> {
     /// Either kmod or the kernel decompresses it, with the same result.
     ByEither,
     /// The kernel fails to decompress the file.
-    KernelRefuses { errno: i32, line: Option<String>, why: String },
+    KernelRefuses { errno: i32, line: Option<Line>, why: String },
     /// kmod rejects the file without calling the kernel.
     KmodRefuses { errno: i32, why: String },
     /// A fact is missing.
@@ -145,9 +148,9 @@ impl<'f> CompressedFile<'f> {
     /// known.
     fn unpacked_by_kernel(&self) -> Option<Option<Container>> {
         const FORMATS: [(Container, &str, &str); 3] = [
-            (Container::Gzip, "not a gzip compressed module", "MODULE_COMPRESS_GZIP"),
-            (Container::Xz, "not an xz compressed module", "MODULE_COMPRESS_XZ"),
-            (Container::Zstd, "not a zstd compressed module", "MODULE_COMPRESS_ZSTD"),
+            (Container::Gzip, NOT_GZIP.text(), "MODULE_COMPRESS_GZIP"),
+            (Container::Xz, NOT_XZ.text(), "MODULE_COMPRESS_XZ"),
+            (Container::Zstd, NOT_ZSTD.text(), "MODULE_COMPRESS_ZSTD"),
         ];
         let facts = self.rules.facts();
         let format = |has: &dyn Fn(&(Container, &str, &str)) -> bool| {
@@ -197,11 +200,8 @@ impl<'f> CompressedFile<'f> {
     /// The result if the kernel decompresses the file (finit_module(2) with flag 4).
     fn by_kernel(&self, format: Option<Option<Container>>) -> Handover<'f> {
         let own = self.packing.container;
-        let refuses = |errno: i32, line: Option<&str>, why: &str| Handover::KernelRefuses {
-            errno,
-            line: line.map(str::to_owned),
-            why: why.to_owned(),
-        };
+        let refuses =
+            |errno: i32, line: Option<Line>, why: &str| Handover::KernelRefuses { errno, line, why: why.to_owned() };
         let format = match (format, self.rules.since(5, 17)) {
             (Some(Some(format)), _) => format,
             (Some(None), Some(true)) => return refuses(errno::EOPNOTSUPP, None, "the kernel can't unpack modules"),
@@ -213,15 +213,18 @@ impl<'f> CompressedFile<'f> {
             }
         };
         if format != own {
-            let article = if format == Container::Xz { "an" } else { "a" };
-            let line = format!("not {article} {} compressed module", format.name());
-            return refuses(errno::EINVAL, Some(&line), &format!("the kernel unpacks {} only", format.name()));
+            let line = match format {
+                Container::Xz => NOT_XZ,
+                Container::Zstd => NOT_ZSTD,
+                _ => NOT_GZIP,
+            };
+            return refuses(errno::EINVAL, Some(line.line([])), &format!("the kernel unpacks {} only", format.name()));
         }
         let limits = Handover::Unknown("does the kernel have memory for a dictionary of that size?".to_owned());
         match self.packing.header {
             Some(StreamHeader::Xz { check, filter, is_odd, dictionary }) => {
                 // lib/xz/xz_dec_stream.c: XZ_OPTIONS_ERROR is 6.
-                let options = |why: &str| refuses(errno::EINVAL, Some("decompression failed with status 6"), why);
+                let options = |why: &str| refuses(errno::EINVAL, Some(DECOMPRESSION_FAILED.line([&6])), why);
                 if check > 1 {
                     return options(&format!("its check is {}; the kernel knows CRC32 and none", check_name(check)));
                 }
@@ -460,4 +463,20 @@ fn edited(bytes: &[u8], force: Force) -> Vec<u8> {
         edited.iter_mut().skip(flags).zip(digits).for_each(|(byte, digit)| *byte = digit);
     }
     edited
+}
+
+messages! {
+    Some(LoaderStep::Container);
+    NOT_GZIP[0] Effect::Refuses(errno::EINVAL), Availability::Version((5, 17)),
+        "not a gzip compressed module",
+        "the kernel unpacks gzip only, and the file is compressed in another way, or not at all";
+    NOT_XZ[0] Effect::Refuses(errno::EINVAL), Availability::Version((5, 17)),
+        "not an xz compressed module",
+        "the kernel unpacks xz only, and the file is compressed in another way, or not at all";
+    NOT_ZSTD[0] Effect::Refuses(errno::EINVAL), Availability::Version((5, 17)),
+        "not a zstd compressed module",
+        "the kernel unpacks zstd only, and the file is compressed in another way, or not at all";
+    DECOMPRESSION_FAILED[1] Effect::Refuses(errno::EINVAL), Availability::Version((5, 17)),
+        "decompression failed with status {status:d}",
+        "the kernel cannot unpack the file: of xz it knows only the check CRC32 and few filters (status 6), as `xz --check=crc32` writes it";
 }

@@ -7,8 +7,10 @@
 use crate::kernel::{Machine, OwnImports, SymbolOwner};
 use crate::predict::arch::RelocationEntry;
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::load_info::machine_of;
 use crate::predict::load_info::{LoadInfo, SHT_REL, SHT_RELA, SectionHeader, number, string};
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
@@ -31,11 +33,11 @@ pub(super) fn companions(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
     if flags == Some(true) {
         for obsolete in OBSOLETE {
             if loaded.find(obsolete).is_some() {
-                record.say(format!("{}: ignoring obsolete section {obsolete}", loaded.own_name));
+                record.say(OBSOLETE_SECTION.line([&loaded.own_name, &obsolete]));
             }
         }
         if has("__ksymtab") && loaded.find("__kflagstab").is_none() {
-            record.say(format!("{}: no flags for exported symbols", loaded.own_name));
+            record.say(NO_FLAGS.line([&loaded.own_name]));
             let note =
                 "it exports symbols, but has no table of their flags (__kflagstab), which kernels require from 7.1 on";
             return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, None);
@@ -99,7 +101,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
         let known = facts.symbol(name, attempt.own);
         match known.as_ref().map(|known| (known.owner, known.source)) {
             Some((SymbolOwner::Image, source)) => {
-                record.say(format!("{}: exports duplicate symbol {name} (owned by kernel)", loaded.own_name));
+                record.say(DUPLICATE.line([&loaded.own_name, name, &"kernel"]));
                 let note = format!("it exports {name}, which the kernel exports itself");
                 return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, Some(source));
             }
@@ -107,8 +109,7 @@ pub(super) fn duplicates(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &
                 let is_loaded = facts.policy.iter().any(|policy| policy.value.loaded.contains(&owner.name))
                     || record.needs.contains(&owner.name);
                 if owner.name != loaded.name && is_loaded {
-                    record
-                        .say(format!("{}: exports duplicate symbol {name} (owned by {})", loaded.own_name, owner.name));
+                    record.say(DUPLICATE.line([&loaded.own_name, name, &owner.name]));
                     let note = format!("it exports {name}, which {} exports", owner.name);
                     return record.fail(LoaderStep::Exports, errno::ENOEXEC, note, Some(tree));
                 }
@@ -223,4 +224,17 @@ fn by_symbol(loaded: &LoadInfo<'_>, table: usize) -> Vec<String> {
         .collect();
     found.sort();
     found.into_iter().map(|(_, name)| name).collect()
+}
+
+messages! {
+    Some(LoaderStep::Exports);
+    OBSOLETE_SECTION[2] Effect::Warns, Availability::Rule(Rule::ExportFlags),
+        "{module}: ignoring obsolete section {section}",
+        "the module was built for a kernel before 7.1, and this kernel does not read {section}";
+    NO_FLAGS[1] Effect::Refuses(errno::ENOEXEC), Availability::Rule(Rule::ExportFlags),
+        "{module}: no flags for exported symbols",
+        "it exports symbols, but has no table of their flags (__kflagstab), which kernels require from 7.1 on";
+    DUPLICATE[3] Effect::Refuses(errno::ENOEXEC), Availability::Always,
+        "{module}: exports duplicate symbol {symbol} (owned by {owner})",
+        "it exports {symbol}, which is already exported by: {owner}";
 }

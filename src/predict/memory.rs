@@ -3,8 +3,10 @@
 //! `move_module` and `percpu_modalloc` (kernel/module/main.c 6.12; kernel/module.c before 5.18), `pcpu_alloc` (mm/percpu.c).
 
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::LoadInfo;
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::verdict::LoaderStep;
 use crate::vermagic::TokenKind;
@@ -101,11 +103,18 @@ pub(super) fn per_cpu(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
     } else if size > UNIT.0 {
         record.taints_are_open = true;
     }
-    record.say(format!("{}: Could not allocate {size} bytes percpu data", loaded.own_name));
+    record.say(NO_PER_CPU_MEMORY.line([&loaded.own_name, &size]));
     let note = format!(
         "it has {size} bytes of per-CPU data, and all modules together have {most}; the allocator warns before, \
          with a stack \
          trace"
     );
     record.fail(LoaderStep::Memory, errno::ENOMEM, note, None)
+}
+
+messages! {
+    Some(LoaderStep::Memory);
+    NO_PER_CPU_MEMORY[2] Effect::Refuses(errno::ENOMEM), Availability::Always,
+        "{module}: Could not allocate {size:d} bytes percpu data",
+        "it has {size} bytes of per-CPU data, more than the kernel's reserve for modules has left";
 }

@@ -6,6 +6,7 @@
 
 mod arch;
 mod attempt;
+pub(crate) mod availability;
 mod btf;
 mod builder;
 mod container;
@@ -15,6 +16,8 @@ mod exports;
 mod load_info;
 mod loader;
 mod memory;
+pub mod message;
+pub mod messages;
 mod names;
 mod numbers;
 mod options;

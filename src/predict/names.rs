@@ -1,8 +1,10 @@
 //! Does the kernel load modules at all, and one of this name: modules_disabled, the blacklist, names in use.
 
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::LoadInfo;
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::verdict::LoaderStep;
 
@@ -30,7 +32,7 @@ pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &m
         return Ok(());
     }
     if attempt.rules.since(5, 11) == Some(true) {
-        record.say(format!("Module {} is blacklisted", loaded.name));
+        record.say(on_blacklist::BLACKLISTED.line([&loaded.name]));
     }
     let note = "its name is in module_blacklist= on the kernel's command line";
     record.fail(LoaderStep::Blacklist, errno::EPERM, note, Some(&policy.source))
@@ -85,7 +87,29 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
         }
         return Ok(());
     };
-    record.say(format!("{}: module is already loaded", loaded.own_name));
+    record.say(ALREADY_LOADED.line([&loaded.own_name]));
     let note = "something of this name is built into the kernel, and has a folder in /sys/module";
     record.fail(LoaderStep::Name, errno::EINVAL, note, Some(source))
+}
+
+messages! {
+    Some(LoaderStep::Name);
+    ALREADY_LOADED[1] Effect::Refuses(errno::EINVAL), Availability::Always,
+        "{module}: module is already loaded",
+        "something of this name is built into the kernel, or loaded, and has a folder in /sys/module";
+}
+
+/// The message of the kernel's blacklist.
+pub(super) mod on_blacklist {
+    use crate::predict::availability::Availability;
+    use crate::predict::errno;
+    use crate::predict::message::{Effect, messages};
+    use crate::predict::verdict::LoaderStep;
+
+    messages! {
+        Some(LoaderStep::Blacklist);
+        BLACKLISTED[1] Effect::Refuses(errno::EPERM), Availability::Version((5, 11)),
+            "Module {module} is blacklisted",
+            "its name is in module_blacklist= on the kernel's command line";
+    }
 }

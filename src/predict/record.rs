@@ -8,6 +8,7 @@ use crate::predict::errno;
 use crate::predict::rules::{Rule, Rules};
 use crate::predict::taint::Taints;
 use crate::predict::verdict::{Decision, Finding, LoaderStep, StepResult};
+use crate::template::Line;
 
 /// The result of a step: the loader continues, or refuses the module with a step and an errno.
 pub(super) type Flow = Result<(), (LoaderStep, i32)>;
@@ -121,8 +122,8 @@ impl AttemptRecord {
     }
 
     /// Records a line that the loader prints.
-    pub(super) fn say(&mut self, line: impl Into<String>) {
-        let mut line: String = line.into();
+    pub(super) fn say(&mut self, line: Line) {
+        let mut line = line.into_text();
         line.truncate(line.floor_char_boundary(LONGEST_LINE));
         self.dmesg_bytes += line.len();
         if self.dmesg.len() < MOST_LINES && self.dmesg_bytes <= MOST_LINE_BYTES {
@@ -222,6 +223,7 @@ fn errnos_of(step: LoaderStep, rules: &Rules<'_>) -> &'static [i32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::Template;
 
     fn finding(note: String) -> Finding {
         Finding::new(LoaderStep::Relocations, StepResult::Unknown, note)
@@ -250,16 +252,20 @@ mod tests {
         );
     }
 
+    fn line(text: &str) -> Line {
+        Template::<1>::new("{text:*}").line([&text])
+    }
+
     #[test]
     fn log_lines_end_after_their_most() {
         let mut record = AttemptRecord::default();
-        (0..MOST_LINES).for_each(|_| record.say("line"));
+        (0..MOST_LINES).for_each(|_| record.say(line("line")));
         assert!((record.dmesg_more, record.lines_are_open) == (0, false));
-        record.say("line");
+        record.say(line("line"));
         assert!((record.dmesg.len(), record.dmesg_more, record.lines_are_open) == (MOST_LINES, 1, true));
         // A log has no longer lines, and a character is not cut in the middle.
         let mut record = AttemptRecord::default();
-        (0..MOST_LINES).for_each(|_| record.say("ä€".repeat(1000)));
+        (0..MOST_LINES).for_each(|_| record.say(line(&"ä€".repeat(1000))));
         assert_eq!(record.dmesg[0].len(), 1022);
         assert!(record.dmesg.iter().map(String::len).sum::<usize>() <= MOST_LINE_BYTES);
         assert_eq!(record.dmesg.len() + record.dmesg_more, MOST_LINES);

@@ -12,10 +12,12 @@ use crate::predict::arch::{
     RelocationTables, ValueBase,
 };
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::{
     LoadInfo, SHF_EXECINSTR, SHF_WRITE, SHT_REL, SHT_RELA, SectionHeader, SymbolEntry, number,
 };
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::structure;
@@ -64,7 +66,7 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
         }
         let has_addends = section.kind == SHT_RELA;
         if matches!((arch.tables, has_addends), (RelocationTables::Rel, true) | (RelocationTables::Rela, false)) {
-            record.say(format!("module {}: REL relocation unsupported", loaded.own_name));
+            record.say(UNSUPPORTED_TABLE.line([&loaded.own_name]));
             let kind = if has_addends { "with addends" } else { "without addends" };
             let note = format!("a table of relocations {kind}, which kernels for {} do not apply", arch.name);
             return record.fail(LoaderStep::Relocations, errno::ENOEXEC, note, None);
@@ -382,14 +384,14 @@ impl RelocationWalk<'_> {
     fn nonzero(&self, site: &RelocationSite<'_>, record: &mut AttemptRecord) -> Flow {
         let rules = self.attempt.rules;
         let kind = site.kind();
-        let word = if rules.has(Rule::RelocationInvalid) == Some(false) { "Skipping invalid" } else { "Invalid" };
         // The addresses that follow cannot be known in advance.
         let place = match rules.has(Rule::RelocationPlace) {
             Some(true) => format!("sec {}, idx {}, type {kind}", site.section, site.index),
             Some(false) => format!("type {kind}"),
             None => String::new(),
         };
-        record.say(format!("module: x86/modules: {word} relocation target, existing value is nonzero for {place}"));
+        let is_skipping = rules.has(Rule::RelocationInvalid) == Some(false);
+        record.say(if is_skipping { SKIPPING } else { INVALID_TARGET }.line([&place]));
         let section = String::from_utf8_lossy(self.loaded.name_of(self.target)).into_owned();
         let offset = site.relocation.offset;
         let note = format!(
@@ -418,4 +420,19 @@ fn refuse(refusal: Refusal, record: &mut AttemptRecord) -> Flow {
 /// Asks for a fact once, even if several relocations depend on it; of the questions of one kind, the first few.
 fn once(record: &mut AttemptRecord, kind: &'static str, note: String) {
     record.one_of_kind(kind, Finding::new(LoaderStep::Relocations, StepResult::Unknown, note));
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNSUPPORTED_TABLE[1] Effect::Refuses(errno::ENOEXEC), Availability::Always,
+        "module {module}: REL relocation unsupported",
+        "its relocations have another form (with or without addends) than kernels of this machine apply";
+    SKIPPING[1] Effect::Refuses(errno::ENOEXEC), Availability::All(&[
+            Availability::Rule(Rule::RelocationTargets), Availability::Not(&Availability::Rule(Rule::RelocationInvalid))
+        ]),
+        "module: x86/modules: Skipping invalid relocation target, existing value is nonzero for {place:*}",
+        "there are nonzero bytes where an address is to be filled in: its struct module has another layout than the kernel's, or it was linked twice";
+    INVALID_TARGET[1] Effect::Refuses(errno::ENOEXEC), Availability::Rule(Rule::RelocationInvalid),
+        "module: x86/modules: Invalid relocation target, existing value is nonzero for {place:*}",
+        "there are nonzero bytes where an address is to be filled in: its struct module has another layout than the kernel's, or it was linked twice";
 }

@@ -12,7 +12,7 @@ use crate::vermagic::TokenKind;
 
 /// A behaviour that only some kernels have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     /// Signatures are checked (CONFIG_MODULE_SIG).
     Signatures,
     /// Unsigned modules are refused (CONFIG_MODULE_SIG_FORCE).
@@ -266,12 +266,78 @@ const TAKEN_OVER: &[(Rule, (u32, u32), u32, u32)] = &[
     (Rule::RetpolineLine,       (4, 9),  0,   u32::MAX),
 ];
 
+/// The versions in which a rule of the table holds, as far as they alone decide it.
+pub(super) struct RuleSpan {
+    from: VersionChange,
+    until: VersionChange,
+    option: &'static str,
+    backports: Vec<String>,
+}
+
+impl RuleSpan {
+    /// The span of a rule.
+    pub(super) fn of(rule: Rule) -> RuleSpan {
+        let row = TABLE.iter().find(|row| row.0 == rule);
+        let (from, until, option) =
+            row.map_or((NEVER, NOW, ""), |RuleRow(_, from, until, option, _)| (*from, *until, option));
+        // The reasons came with lockdown, in 5.4.
+        let from = if rule == Rule::SignatureReasons { at(5, 4) } else { from };
+        let backports =
+            TAKEN_OVER.iter().filter(|(of, ..)| *of == rule).map(|(_, (major, minor), _, with)| match *with {
+                u32::MAX => format!("perhaps late {major}.{minor}"),
+                with => format!("{major}.{minor}.{with}"),
+            });
+        RuleSpan { from, until, option, backports: backports.collect() }
+    }
+
+    /// The span in words, or that of the kernels without the rule: "6.14 and later, perhaps from 6.13 on".
+    pub(super) fn words(&self, is_not: bool) -> Vec<String> {
+        let version = |(major, minor, patch): VersionTriple| match patch {
+            0 => format!("{major}.{minor}"),
+            _ => format!("{major}.{minor}.{patch}"),
+        };
+        let since = |change: VersionChange| match change.0 == change.1 {
+            true => format!("{} and later", version(change.1)),
+            false => format!("{} and later, perhaps from {} on", version(change.1), version(change.0)),
+        };
+        let before = |change: VersionChange| match change.0 == change.1 {
+            true => format!("before {}", version(change.1)),
+            false => format!("before {}, perhaps up to {}", version(change.0), version(change.1)),
+        };
+        let mut words = Vec::new();
+        let is_now = self.until.0 == NOW.0;
+        let begins = self.from.0 > (2, 6, 0);
+        match (is_not, begins) {
+            (false, true) => words.push(since(self.from)),
+            (true, true) => words.push(before(self.from)),
+            (_, false) => {}
+        }
+        match (is_not, is_now) {
+            (false, false) => words.push(before(self.until)),
+            (true, false) => words.push(since(self.until)),
+            (_, true) => {}
+        }
+        match (is_not, self.backports.as_slice()) {
+            (_, []) => {}
+            (false, backports) => words.push(format!("also {}", backports.join(", "))),
+            (true, backports) => words.push(format!("except for {}", backports.join(", "))),
+        }
+        match self.option {
+            "" => {}
+            option if is_not && words.is_empty() => words.push(format!("without CONFIG_{option}")),
+            option if !is_not => words.push(format!("with CONFIG_{option}")),
+            _ => {}
+        }
+        words
+    }
+}
+
 /// The options that Debian sets in none of its kernels that were read (5.10, 6.1, 6.12, 7.2). They are used if a configuration
 /// is missing: Debian's 7.2 has it only in the headers.
 const UNSET_BY_DEBIAN: [&str; 2] = ["MODULE_SIG_FORCE", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"];
 
 /// The rules of one kernel.
-pub(super) struct Rules<'k> {
+pub(crate) struct Rules<'k> {
     kernel: &'k Kernel,
     version: Option<VersionTriple>,
     /// The third number of `version` is only a lower bound.

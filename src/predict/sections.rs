@@ -1,8 +1,10 @@
 //! Steps that check sections and marks: livepatch, no section both writable and executable, only one table of constructors.
 
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::{LoadInfo, SHF_EXECINSTR, SHF_WRITE};
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
@@ -18,8 +20,7 @@ pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &m
             Ok(())
         }
         Some(false) => {
-            let text = "module is marked as livepatch module, but livepatch support is disabled";
-            record.say(format!("{}: {text}", loaded.own_name));
+            record.say(livepatches::UNSUPPORTED.line([&loaded.own_name]));
             record.fail(LoaderStep::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel accepts none", None)
         }
         None => {
@@ -40,7 +41,7 @@ pub(super) fn write_or_execute(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, rec
     let section = String::from_utf8_lossy(loaded.name_of(section)).into_owned();
     match attempt.rules.has(Rule::WriteOrExecute) {
         Some(true) => {
-            record.say(format!("{}: section {section} (index {index}) has invalid WRITE|EXEC flags", loaded.own_name));
+            record.say(WRITE_AND_EXECUTE.line([&loaded.own_name, &section, &index]));
             let note = format!("section {section} is both writable and executable");
             record.fail(LoaderStep::Sections, errno::ENOEXEC, note, None)
         }
@@ -63,7 +64,7 @@ pub(super) fn constructors(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record:
     }
     match attempt.rules.has(Rule::Constructors) {
         Some(true) => {
-            record.say(format!("{}: has both .ctors and .init_array.", loaded.own_name));
+            record.say(TWO_CONSTRUCTORS.line([&loaded.own_name]));
             let note = "it has constructors in both .ctors and .init_array";
             record.fail(LoaderStep::Sections, errno::EINVAL, note, None)
         }
@@ -75,5 +76,30 @@ pub(super) fn constructors(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record:
             record.unknown(LoaderStep::Sections, note);
             Ok(())
         }
+    }
+}
+
+messages! {
+    Some(LoaderStep::Sections);
+    WRITE_AND_EXECUTE[3] Effect::Refuses(errno::ENOEXEC), Availability::Rule(Rule::WriteOrExecute),
+        "{module}: section {section:*} (index {index:d}) has invalid WRITE|EXEC flags",
+        "section {section} is both writable and executable";
+    TWO_CONSTRUCTORS[1] Effect::Refuses(errno::EINVAL), Availability::Rule(Rule::Constructors),
+        "{module}: has both .ctors and .init_array.",
+        "it has constructors in both .ctors and .init_array";
+}
+
+/// The message about livepatches.
+pub(super) mod livepatches {
+    use crate::predict::availability::Availability;
+    use crate::predict::errno;
+    use crate::predict::message::{Effect, messages};
+    use crate::predict::verdict::LoaderStep;
+
+    messages! {
+        Some(LoaderStep::Livepatch);
+        UNSUPPORTED[1] Effect::Refuses(errno::ENOEXEC), Availability::Version((4, 7)),
+            "{module}: module is marked as livepatch module, but livepatch support is disabled",
+            "it is a livepatch, and the kernel was built without CONFIG_LIVEPATCH";
     }
 }

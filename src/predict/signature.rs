@@ -4,12 +4,15 @@
 use crate::module::Module;
 use crate::module::verification::{self, Abilities, Verification, VerifiedSignature};
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
+use crate::predict::message::{Effect, messages};
 use crate::predict::options::Force;
 use crate::predict::record::AttemptRecord;
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
 use crate::predict::verdict::PatchMode;
+use crate::template::{Line, Template};
 
 /// The end of a signed file.
 const MARKER: &[u8] = b"~Module signature appended~\n";
@@ -47,7 +50,7 @@ enum Absent {
 enum TrailerCheck {
     Good { signed: usize },
     Absent { why: Absent, end: usize },
-    Fatal { errno: i32, note: &'static str, lines: Vec<String> },
+    Fatal { errno: i32, note: &'static str, lines: Vec<Line> },
     Unknown { end: usize, note: &'static str },
 }
 
@@ -150,10 +153,10 @@ fn enforced(
     let policy = attempt.kernel.facts.policy.as_ref();
     let set = policy.and_then(|policy| policy.value.sig_enforce).or_else(|| attempt.rules.has(Rule::SignaturesForced));
     let source = policy.map(|policy| &policy.source);
-    let what = match absent {
-        Absent::NoSignature => "unsigned module",
-        Absent::UnknownCrypto | Absent::OtherKind(_) => "module with unsupported crypto",
-        Absent::UnknownKey | Absent::UnknownKeyOrCrypto => "module with unavailable key",
+    let rejected = match absent {
+        Absent::NoSignature => UNSIGNED_REJECTED.line([]),
+        Absent::UnknownCrypto | Absent::OtherKind(_) => CRYPTO_REJECTED.line([]),
+        Absent::UnknownKey | Absent::UnknownKeyOrCrypto => KEY_REJECTED.line([]),
     };
     let why = match absent {
         Absent::NoSignature => why.to_owned(),
@@ -178,7 +181,7 @@ fn enforced(
             return Ok(());
         }
         Some(true) if attempt.rules.surely(Rule::SignatureReasons) => {
-            record.say(format!("Loading of {what} is rejected"));
+            record.say(rejected);
             record.fail(
                 LoaderStep::Signature,
                 errno::EKEYREJECTED,
@@ -208,7 +211,7 @@ fn enforced(
         }
     }
     if policy.and_then(|policy| policy.value.locked_down) == Some(true) && attempt.rules.since(5, 4) != Some(false) {
-        record.say("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7");
+        record.say(LOCKDOWN.line([&"insmod"]));
         record.fail(LoaderStep::Signature, errno::EPERM, format!("{why}, and this kernel is locked down"), source)?;
     }
     let note = match absent {
@@ -305,19 +308,19 @@ fn check_trailer(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record:
         None if kind != 2 => return TrailerCheck::Unknown { end: signed, note: KEY_UNKNOWN },
         _ => {}
     }
-    let mut say = |text: &str| match line_prefix(attempt, name) {
-        Some(line_prefix) => record.say(format!("{line_prefix}{text}")),
+    let mut say = |bare: Template<0>, named: Template<1>| match name_in_line(attempt, name) {
+        Some(Some(name)) => record.say(named.line([&name])),
+        Some(None) => record.say(bare.line([])),
         None => record.unknown(LoaderStep::Signature, "which line does it print? (the kernel's image)"),
     };
     if kind != 2 {
         // The word "Module" was removed together with the name before it.
         let is_late = attempt.rules.has(Rule::SignatureLate) != Some(false) || attempt.rules.since(5, 4) == Some(false);
-        let word = if is_late { "Module is " } else { "" };
-        say(&format!("{word}not signed with expected PKCS#7 message"));
+        say(OTHER_KIND_BARE, if is_late { OTHER_KIND_NAMED } else { OTHER_KIND });
         return TrailerCheck::Absent { why: Absent::OtherKind(kind), end: rest.len() };
     }
     if [0, 1, 3, 4, 5, 6, 7].iter().any(|at| info.get(*at) != Some(&0)) {
-        say("PKCS#7 signature info has unexpected non-zero params");
+        say(NONZERO_BARE, NONZERO);
         return TrailerCheck::Fatal {
             errno: errno::EBADMSG,
             note: "the trailer has fields that must be 0",
@@ -364,13 +367,13 @@ fn check_trailer(attempt: &Attempt<'_>, rest: &[u8], name: Option<&str>, record:
     }
 }
 
-/// The beginning of a line about the trailer (`mod_check_sig`): nothing up to 5.3; the module's name from 5.4 on; "module" in
-/// kernels that check the signature before anything else (5.11, late 5.10).
-fn line_prefix(attempt: &Attempt<'_>, name: Option<&str>) -> Option<String> {
+/// The name with which a line about the trailer begins (`mod_check_sig`): none up to 5.3; the module's name from 5.4 on;
+/// "module" in kernels that check the signature before anything else (5.11, late 5.10). `None` if that is not known.
+fn name_in_line<'n>(attempt: &Attempt<'_>, name: Option<&'n str>) -> Option<Option<&'n str>> {
     match (attempt.rules.since(5, 4)?, attempt.rules.has(Rule::SignatureLate)?) {
-        (false, _) => Some(String::new()),
-        (true, true) => name.map(|name| format!("{name}: ")),
-        (true, false) => Some("module: ".to_owned()),
+        (false, _) => Some(None),
+        (true, true) => name.map(Some),
+        (true, false) => Some(Some("module")),
     }
 }
 
@@ -430,4 +433,35 @@ fn verified(
             Ok(with_it)
         }
     }
+}
+
+messages! {
+    Some(LoaderStep::Signature);
+    UNSIGNED_REJECTED[0] Effect::Refuses(errno::EKEYREJECTED), Availability::Rule(Rule::SignatureReasons),
+        "Loading of unsigned module is rejected",
+        "the module is not signed, and the kernel requires a valid signature";
+    CRYPTO_REJECTED[0] Effect::Refuses(errno::EKEYREJECTED), Availability::Rule(Rule::SignatureReasons),
+        "Loading of module with unsupported crypto is rejected",
+        "the module is signed in a way that the kernel does not know, and the kernel requires a valid signature";
+    KEY_REJECTED[0] Effect::Refuses(errno::EKEYREJECTED), Availability::Rule(Rule::SignatureReasons),
+        "Loading of module with unavailable key is rejected",
+        "the module is signed by a key that the kernel does not trust, and the kernel requires a valid signature";
+    LOCKDOWN[1] Effect::Refuses(errno::EPERM), Availability::Version((5, 4)),
+        "Lockdown: {program}: unsigned module loading is restricted; see man kernel_lockdown.7",
+        "the kernel is locked down (Secure Boot), so it loads only modules that are signed by a key that it trusts";
+    OTHER_KIND_BARE[0] Effect::Precedes, Availability::Not(&Availability::Version((5, 4))),
+        "Module is not signed with expected PKCS#7 message",
+        "its signature is of another kind than PKCS#7: it was signed for a kernel before 4.3";
+    OTHER_KIND_NAMED[1] Effect::Precedes, Availability::Version((5, 4)),
+        "{module}: Module is not signed with expected PKCS#7 message",
+        "its signature is of another kind than PKCS#7: it was signed for a kernel before 4.3";
+    OTHER_KIND[1] Effect::Precedes, Availability::Not(&Availability::Rule(Rule::SignatureLate)),
+        "{module}: not signed with expected PKCS#7 message",
+        "its signature is of another kind than PKCS#7: it was signed for a kernel before 4.3";
+    NONZERO_BARE[0] Effect::Refuses(errno::EBADMSG), Availability::Not(&Availability::Version((5, 4))),
+        "PKCS#7 signature info has unexpected non-zero params",
+        "the end of the file has fields that must be 0: the signature is damaged";
+    NONZERO[1] Effect::Refuses(errno::EBADMSG), Availability::Version((5, 4)),
+        "{module}: PKCS#7 signature info has unexpected non-zero params",
+        "the end of the file has fields that must be 0: the signature is damaged";
 }

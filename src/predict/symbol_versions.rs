@@ -7,12 +7,15 @@ use crate::kernel::Machine;
 use crate::module::summary::MARK;
 use crate::predict::arch;
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::{LoadInfo, number, string};
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
 use crate::predict::verdict::{Finding, LoaderStep, StepResult};
+use crate::template::Line;
 
 /// Size of an entry of `__versions`, in bytes.
 const ENTRY: usize = 64;
@@ -87,7 +90,7 @@ impl<'f> Versions<'f> {
                     (None, _) => {
                         // Printed once per boot, whichever symbol is the first.
                         if !record.said_no_extended_version {
-                            record.say(format!("{}: no extended symbol version for {symbol}", loaded.name));
+                            record.say(NO_EXTENDED_VERSION.line([&loaded.name, &symbol]));
                             record.said_no_extended_version = true;
                         }
                         Compared::Skipped
@@ -113,7 +116,7 @@ impl<'f> Versions<'f> {
                     Compared::Skipped
                 }
                 Some(false) => {
-                    record.say(format!("{}: no symbol version for {symbol}", loaded.name));
+                    record.say(NO_VERSION.line([&loaded.name, &symbol]));
                     Compared::Skipped
                 }
                 None => Compared::UnknownBuilder,
@@ -123,10 +126,10 @@ impl<'f> Versions<'f> {
 }
 
 /// The line that the kernel prints about a symbol with this result.
-pub(super) fn line(compared: Compared, name: &str, symbol: &str) -> Option<String> {
+pub(super) fn line(compared: Compared, name: &str, symbol: &str) -> Option<Line> {
     match compared {
-        Compared::Differs { .. } => Some(format!("{name}: disagrees about version of symbol {symbol}")),
-        Compared::Missing => Some(format!("{name}: no symbol version for {symbol}")),
+        Compared::Differs { .. } => Some(DISAGREES.line([&name, &symbol])),
+        Compared::Missing => Some(NO_VERSION.line([&name, &symbol])),
         _ => None,
     }
 }
@@ -256,4 +259,17 @@ pub(super) fn module_layout(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record
         }
     }
     Ok(())
+}
+
+messages! {
+    Some(LoaderStep::Symbols);
+    DISAGREES[2] Effect::Refuses(errno::EINVAL), Availability::Always,
+        "{module}: disagrees about version of symbol {symbol}",
+        "the CRC of {symbol} in the module is not the kernel's: the types that it uses differ";
+    NO_VERSION[2] Effect::Precedes, Availability::Always,
+        "{module}: no symbol version for {symbol}",
+        "the module has no CRC of {symbol}: it was built without the kernel's Module.symvers";
+    NO_EXTENDED_VERSION[2] Effect::Warns, Availability::Rule(Rule::ExtendedVersions),
+        "{module}: no extended symbol version for {symbol}",
+        "the module has extended symbol versions, but none for {symbol}; the kernel accepts that";
 }

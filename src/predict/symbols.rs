@@ -9,12 +9,15 @@ use std::collections::HashSet;
 use crate::kernel::{KnownSymbol, Origin, SymbolOwner, TreeModule};
 use crate::predict::arch;
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::LoadInfo;
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::symbol_versions::{Compared, Versions, line};
 use crate::predict::verdict::LoaderStep;
+use crate::template::Line;
 use crate::text::grouped;
 
 /// Special section indexes (include/uapi/linux/elf.h; SHN_LIVEPATCH is the kernel's own).
@@ -136,17 +139,14 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
             SHN_ABS | SHN_LIVEPATCH => {}
             SHN_COMMON if symbol.name.starts_with(b"__gnu_lto") => {}
             SHN_COMMON => {
-                record.say(format!("{}: please compile with -fno-common", loaded.own_name));
+                record.say(COMMON.line([&loaded.own_name]));
                 tally.other.push(format!("{name} is a common symbol"));
                 tally.errno = Some(errno::ENOEXEC);
             }
             index if index >= loaded.header.shnum => match attempt.rules.has(Rule::SymbolSectionIndex) {
                 Some(true) => {
                     let most = loaded.header.shnum.saturating_sub(1);
-                    record.say(format!(
-                        "{}: Symbol {name} has an invalid section index {index} (max {most})",
-                        loaded.own_name
-                    ));
+                    record.say(SECTION_INDEX.line([&loaded.own_name, &name, &index, &most]));
                     tally.other.push(format!("{name} is in section {index}, which is not there"));
                     tally.errno = Some(errno::ENOEXEC);
                 }
@@ -307,8 +307,8 @@ fn inherit(
         tally.unknown.push(format!("{name}, of the proprietary module {owner}, to a module of another licence"));
         return true;
     }
-    let symbol = match attempt.rules.has(Rule::InheritedSymbol) {
-        Some(false) => String::new(),
+    let is_symbol_named = match attempt.rules.has(Rule::InheritedSymbol) {
+        Some(false) => false,
         is_named => {
             if is_named.is_none() {
                 record.unknown(
@@ -316,15 +316,16 @@ fn inherit(
                     "which line does it print about a proprietary module? (the kernel's image)",
                 );
             }
-            format!(" {name}")
+            true
         }
     };
     let module = &loaded.own_name;
     match tally.uses_gpl_only {
         Some(true) => {
-            record.say(format!(
-                "{module}: module using GPL-only symbols uses symbols{symbol} from proprietary module {owner}."
-            ));
+            record.say(match is_symbol_named {
+                true => GPL_AND_PROPRIETARY.line([module, &name, &owner]),
+                false => GPL_AND_PROPRIETARY_OLD.line([module, &owner]),
+            });
             tally.other.push(format!("it uses GPL-only symbols, and {name} of the proprietary module {owner}"));
             return false;
         }
@@ -337,7 +338,10 @@ fn inherit(
     }
     if !record.is_proprietary {
         record.is_proprietary = true;
-        record.say(format!("{module}: module uses symbols{symbol} from proprietary module {owner}, inheriting taint."));
+        record.say(match is_symbol_named {
+            true => INHERITS.line([module, &name, &owner]),
+            false => INHERITS_OLD.line([module, &owner]),
+        });
     }
     true
 }
@@ -404,10 +408,7 @@ fn namespace(
         }
         _ => {}
     }
-    record.say(format!(
-        "{}: module uses symbol ({name}) from namespace {namespace}, but does not import it.",
-        loaded.own_name
-    ));
+    record.say(NAMESPACE.line([&loaded.own_name, &name, &namespace]));
     match attempt.rules.has(Rule::NamespacesOptional) {
         Some(true) => None,
         // Distributions leave the option off; if it is on, the line is the same.
@@ -447,19 +448,19 @@ fn module_namespaces(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut 
         record.unknown(LoaderStep::Symbols, note);
         return Ok(());
     }
-    record.say(format!("{}: module tries to import module namespace: {found}", loaded.own_name));
+    record.say(MODULE_NAMESPACE.line([&loaded.own_name, &found]));
     record.fail(LoaderStep::Symbols, errno::EPERM, format!("it imports {found}, which is for named modules"), None)
 }
 
 /// The line about a symbol that was not found or not accepted.
-fn unknown_symbol(attempt: &Attempt<'_>, module: &str, symbol: &str, errno: i32) -> String {
+fn unknown_symbol(attempt: &Attempt<'_>, module: &str, symbol: &str, errno: i32) -> Line {
     let errno = match (attempt.rules.since_patch((2, 6, 35)), attempt.rules.has(Rule::UnknownSymbolError)) {
-        (Some(false), _) => return format!("{module}: Unknown symbol {symbol}"),
+        (Some(false), _) => return UNKNOWN_WITHOUT_ERROR.line([&module, &symbol]),
         // Up to 4.14 a symbol without an exporter does not have an errno of its own.
-        (_, Some(false)) if errno == self::errno::ENOENT => "0".to_owned(),
-        _ => format!("-{errno}"),
+        (_, Some(false)) if errno == self::errno::ENOENT => 0,
+        _ => errno.wrapping_neg(),
     };
-    format!("{module}: Unknown symbol {symbol} (err {errno})")
+    UNKNOWN.line([&module, &symbol, &errno])
 }
 
 /// Records the finding.
@@ -558,4 +559,39 @@ fn named(names: &SymbolNames) -> String {
         text.push_str(&format!(" and {} more", grouped(more as u64)));
     }
     text
+}
+
+messages! {
+    Some(LoaderStep::Symbols);
+    /// Up to 2.6.34.
+    UNKNOWN_WITHOUT_ERROR[2] Effect::Refuses(errno::ENOENT), Availability::Always,
+        "{module}: Unknown symbol {symbol}",
+        "no loaded module and not the kernel itself gives it {symbol}";
+    UNKNOWN[3] Effect::Refuses(errno::ENOENT), Availability::Always,
+        "{module}: Unknown symbol {symbol} (err {error:d})",
+        "the kernel does not give it {symbol}";
+    COMMON[1] Effect::Refuses(errno::ENOEXEC), Availability::Always,
+        "{module}: please compile with -fno-common",
+        "it has a common symbol, which the loader does not place";
+    SECTION_INDEX[4] Effect::Refuses(errno::ENOEXEC), Availability::Rule(Rule::SymbolSectionIndex),
+        "{module}: Symbol {symbol} has an invalid section index {index:d} (max {most:d})",
+        "its symbol {symbol} is in section {index}, and there are {most}";
+    GPL_AND_PROPRIETARY[3] Effect::Precedes, Availability::Rule(Rule::InheritedSymbol),
+        "{module}: module using GPL-only symbols uses symbols {symbol} from proprietary module {owner}.",
+        "it uses GPL-only symbols and {symbol} of the proprietary module {owner}; the kernel gives it only one kind";
+    GPL_AND_PROPRIETARY_OLD[2] Effect::Precedes, Availability::Not(&Availability::Rule(Rule::InheritedSymbol)),
+        "{module}: module using GPL-only symbols uses symbols from proprietary module {owner}.",
+        "it uses GPL-only symbols and symbols of the proprietary module {owner}; the kernel gives it only one kind";
+    INHERITS[3] Effect::Taints('P'), Availability::Rule(Rule::InheritedSymbol),
+        "{module}: module uses symbols {symbol} from proprietary module {owner}, inheriting taint.",
+        "it uses {symbol} of the proprietary module {owner}, and counts as proprietary itself";
+    INHERITS_OLD[2] Effect::Taints('P'), Availability::Not(&Availability::Rule(Rule::InheritedSymbol)),
+        "{module}: module uses symbols from proprietary module {owner}, inheriting taint.",
+        "it uses symbols of the proprietary module {owner}, and counts as proprietary itself";
+    NAMESPACE[3] Effect::Precedes, Availability::Rule(Rule::Namespaces),
+        "{module}: module uses symbol ({symbol}) from namespace {namespace:*}, but does not import it.",
+        "{symbol} is in the namespace {namespace}, which the module does not import (MODULE_IMPORT_NS)";
+    MODULE_NAMESPACE[2] Effect::Refuses(errno::EPERM), Availability::Rule(Rule::ModuleNamespaces),
+        "{module}: module tries to import module namespace: {namespace:*}",
+        "it imports {namespace}, which is reserved for named modules";
 }

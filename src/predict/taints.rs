@@ -5,7 +5,9 @@
 
 use crate::module::licence::{self, OFFENDERS};
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::load_info::LoadInfo;
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::AttemptRecord;
 use crate::predict::rules::Rule;
 use crate::predict::verdict::LoaderStep;
@@ -19,7 +21,7 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut 
     let is_looked_at = attempt.rules.surely(Rule::OutOfTreeTaint)
         && !(is_stripped && attempt.rules.has(Rule::TaintsLate) == Some(false));
     if loaded.modinfo("intree").is_none() && is_looked_at && record.taints.set('O') {
-        record.say(format!("{name}: loading out-of-tree module taints kernel."));
+        record.say(OUT_OF_TREE.line([name]));
     }
     // Both lines are printed where the kernel mitigates Spectre v2, which it does on nearly all processors
     // (`retpoline_module_ok`, arch/x86/kernel/cpu/bugs.c, 5.10 to 7.2).
@@ -27,8 +29,8 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut 
     if is_x86 && loaded.modinfo("retpoline").is_none() {
         match attempt.rules.has(Rule::RetpolineLine) {
             Some(true) => {
-                record.say("Spectre V2 : System may be vulnerable to spectre v2");
-                record.say(format!("{name}: loading module not compiled with retpoline compiler."));
+                record.say(SPECTRE_V2.line([]));
+                record.say(NO_RETPOLINE.line([name]));
             }
             Some(false) => {}
             None => record.lines_are_open = true,
@@ -36,12 +38,10 @@ pub(super) fn origin(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut 
     }
     if loaded.modinfo("staging").is_some() {
         record.taints.set('C');
-        record.say(format!(
-            "{name}: module is from the staging directory, the quality is unknown, you have been warned."
-        ));
+        record.say(STAGING.line([name]));
     }
     if loaded.modinfo("livepatch").is_some() && attempt.rules.surely(Rule::Livepatch) && record.taints.set('K') {
-        record.say(format!("{name}: tainting kernel with TAINT_LIVEPATCH"));
+        record.say(LIVEPATCH.line([name]));
     }
 }
 
@@ -53,12 +53,12 @@ pub(super) fn licence(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
         record.is_proprietary = true;
         if record.taints.set('P') {
             let licence = String::from_utf8_lossy(licence.unwrap_or(b"unspecified"));
-            record.say(format!("{name}: module license '{licence}' taints kernel."));
+            record.say(LICENCE.line([name, &licence]));
         }
     }
     record.taints_are_open |= loaded.modinfo("test").is_some() && attempt.rules.has(Rule::TestTaint).is_none();
     if loaded.modinfo("test").is_some() && attempt.rules.surely(Rule::TestTaint) && record.taints.set('N') {
-        record.say(format!("{name}: loading test module taints kernel."));
+        record.say(TEST.line([name]));
     }
 }
 
@@ -69,10 +69,7 @@ pub(super) fn unsigned(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
     // Android's kernels with CONFIG_MODULE_SIG_PROTECT accept unsigned modules silently.
     let is_noted = attempt.rules.surely(Rule::Signatures) && !attempt.rules.surely(Rule::SigProtect);
     if record.is_unsigned && is_noted && record.taints.set('E') {
-        record.say(format!(
-            "{}: module verification failed: signature and/or required key missing - tainting kernel",
-            loaded.own_name
-        ));
+        record.say(UNVERIFIED.line([&loaded.own_name]));
     }
 }
 
@@ -100,7 +97,7 @@ pub(super) fn by_name(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut
     }
     // If the licence is checked in the same step, its taint is treated as new.
     if is_new || record.is_proprietary && attempt.rules.surely(Rule::TaintsLate) {
-        record.say(format!("{name}: module license taints kernel."));
+        record.say(LICENCE_BY_NAME.line([&name]));
     }
 }
 
@@ -111,7 +108,41 @@ pub(super) fn force(attempt: &Attempt<'_>, name: &str, reason: &str, record: &mu
         return None;
     };
     if possible && record.taints.set('F') {
-        record.say(format!("{name}: {reason}: kernel tainted."));
+        record.say(FORCED.line([&name, &reason]));
     }
     Some(possible)
+}
+
+messages! {
+    None;
+    OUT_OF_TREE[1] Effect::Taints('O'), Availability::Rule(Rule::OutOfTreeTaint),
+        "{module}: loading out-of-tree module taints kernel.",
+        "the module was built outside of the kernel's tree";
+    SPECTRE_V2[0] Effect::Warns, Availability::Rule(Rule::RetpolineLine),
+        "Spectre V2 : System may be vulnerable to spectre v2",
+        "a module without retpolines is being loaded; the kernel goes on";
+    NO_RETPOLINE[1] Effect::Warns, Availability::Rule(Rule::RetpolineLine),
+        "{module}: loading module not compiled with retpoline compiler.",
+        "the module was compiled without retpolines; the kernel goes on";
+    STAGING[1] Effect::Taints('C'), Availability::Always,
+        "{module}: module is from the staging directory, the quality is unknown, you have been warned.",
+        "the module is from drivers/staging";
+    LIVEPATCH[1] Effect::Taints('K'), Availability::Rule(Rule::Livepatch),
+        "{module}: tainting kernel with TAINT_LIVEPATCH",
+        "the module is a livepatch";
+    LICENCE[2] Effect::Taints('P'), Availability::Always,
+        "{module}: module license '{license:*}' taints kernel.",
+        "the module's licence is not GPL-compatible, so it cannot use GPL-only symbols";
+    LICENCE_BY_NAME[1] Effect::Taints('P'), Availability::Always,
+        "{module}: module license taints kernel.",
+        "the kernel treats the module as proprietary";
+    TEST[1] Effect::Taints('N'), Availability::Rule(Rule::TestTaint),
+        "{module}: loading test module taints kernel.",
+        "the module is a test";
+    UNVERIFIED[1] Effect::Taints('E'), Availability::Rule(Rule::Signatures),
+        "{module}: module verification failed: signature and/or required key missing - tainting kernel",
+        "the module is unsigned, or signed by a key that the kernel does not know; this kernel loads it all the same";
+    FORCED[2] Effect::Taints('F'), Availability::Rule(Rule::ForceLoad),
+        "{module}: {reason:*}: kernel tainted.",
+        "the module was loaded by force: the kernel skipped the check of {reason}";
 }

@@ -7,23 +7,27 @@
 use crate::kernel::Machine;
 use crate::module::elf::machine_name;
 use crate::predict::arch;
+use crate::predict::availability::Availability;
+use crate::predict::errno::ENOEXEC;
 use crate::predict::load_info::machine_of;
 use crate::predict::load_info::{
     self, ElfHeader, LoadInfo, SHT_NOBITS, SHT_NULL, SHT_STRTAB, SHT_SYMTAB, SectionHeader, bytes_of, header_size,
     section_size, symbol_size,
 };
+use crate::predict::message::{Effect, messages};
 use crate::predict::rules::{Rule, Rules};
+use crate::predict::verdict::LoaderStep;
+use crate::template::{Line, NO_NAME, Template};
 
 /// The sections that the loader looks up by name.
 const MODINFO: &str = ".modinfo";
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
 const EM_PPC64: u16 = 21;
-const NO_NAME: &str = "(missing .modinfo section or name field)";
 
 /// A failed check: the kernel's lines, and the meaning.
 pub(super) struct Wrong {
     /// The lines that this kernel prints.
-    pub(super) lines: Vec<String>,
+    pub(super) lines: Vec<Line>,
     /// The fault, in words.
     pub(super) note: String,
     /// It is not known which lines the kernel prints; [`Wrong::lines`] contains those of one possible kernel, or none.
@@ -52,20 +56,20 @@ type Checked<T = ()> = Result<T, ElfFault>;
 
 /// A failed check: the log line of kernels that print one, and the meaning.
 struct ElfFault {
-    text: String,
+    text: Line,
     note: String,
     /// Also printed by kernels up to 5.11, which otherwise print no details.
     is_old: bool,
     /// The line that kernels up to 5.9 print instead.
-    truncated: Option<String>,
+    truncated: Option<Line>,
 }
 
-fn line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
-    Err(ElfFault { text: text.into(), note: note.into(), is_old: false, truncated: None })
+fn line<T>(text: Line, note: impl Into<String>) -> Checked<T> {
+    Err(ElfFault { text, note: note.into(), is_old: false, truncated: None })
 }
 
-fn old_line<T>(text: impl Into<String>, note: impl Into<String>) -> Checked<T> {
-    Err(ElfFault { text: text.into(), note: note.into(), is_old: true, truncated: None })
+fn old_line<T>(text: Line, note: impl Into<String>) -> Checked<T> {
+    Err(ElfFault { text, note: note.into(), is_old: true, truncated: None })
 }
 
 impl Checks<'_> {
@@ -112,12 +116,12 @@ impl Checks<'_> {
         let spoken = self.rules.surely(Rule::ElfLines);
         let one_line = self.rules.surely(Rule::OneElfLine);
         let mut lines = Vec::new();
-        if spoken || (!in_header && !wrong.text.is_empty()) || (one_line && wrong.is_old) {
+        if spoken || !in_header || (one_line && wrong.is_old) {
             lines.push(wrong.text);
         }
         lines.extend(wrong.truncated.filter(|_| self.rules.surely(Rule::TruncatedLine)));
         if one_line && in_header {
-            lines.push("Module has invalid ELF structures".to_owned());
+            lines.push(INVALID_STRUCTURES.line([]));
         }
         Wrong { lines, note: wrong.note, are_lines_open }
     }
@@ -127,15 +131,15 @@ impl Checks<'_> {
         let Machine { class, endian, .. } = self.machine;
         let Some(header) = ElfHeader::read(file, class, endian) else {
             return line(
-                format!("Invalid ELF header len {}", file.len()),
+                HEADER_LENGTH.line([&file.len()]),
                 format!("{} bytes, less than an ELF header of {}", file.len(), header_size(class)),
             );
         };
         if !header.has_magic {
-            return line("Invalid ELF header magic: != \x7fELF", "it does not begin as an ELF file does");
+            return line(HEADER_MAGIC.line([&"\x7fELF"]), "it does not begin as an ELF file does");
         }
         if header.kind != 1 {
-            let text = format!("Invalid ELF header type: {} != 1", header.kind);
+            let text = HEADER_TYPE.line([&header.kind]);
             let note = match machine_of(file) {
                 // In the opposite byte order, every number differs.
                 ours if ours.endian != endian => format!("built for {ours}, the kernel runs on {}", self.runs_on),
@@ -144,7 +148,7 @@ impl Checks<'_> {
             return line(text, note);
         }
         if !arch::accepts(&header, self.machine) {
-            let text = format!("Invalid architecture in ELF header: {}", header.machine);
+            let text = ARCHITECTURE.line([&header.machine]);
             let note = match machine_name(header.machine) {
                 theirs if header.machine == self.machine.number => {
                     format!("built for {theirs}, but not for the kernel's variant of it: {}", self.machine)
@@ -158,17 +162,17 @@ impl Checks<'_> {
             && arch::has_another_abi(header.flags, endian)
             && self.has(Rule::ModuleArchitecture)
         {
-            let text = format!("Invalid module architecture in ELF header: {}", header.machine);
+            let text = MODULE_ARCHITECTURE.line([&header.machine]);
             return line(text, format!("e_flags 0x{:x} name another ABI than the kernel's", header.flags));
         }
         let size = section_size(class);
         if usize::from(header.shentsize) != size {
             let note = format!("section headers of {} bytes, where {size} are right", header.shentsize);
-            return line("Invalid ELF section header size", note);
+            return line(SECTION_HEADER_SIZE.line([]), note);
         }
         let room = (file.len() as u64).checked_sub(header.shoff).filter(|room| *room > 0);
         if room.is_none_or(|room| u64::from(header.shnum) * size as u64 > room) {
-            return line("Invalid ELF section header overflow", "the section headers are outside the file");
+            return line(SECTION_HEADER_OVERFLOW.line([]), "the section headers are outside the file");
         }
         Ok((header, header.sections(file)))
     }
@@ -212,27 +216,26 @@ impl Checks<'_> {
         let (index, count) = (header.shstrndx, header.shnum);
         let table = sections.get(usize::from(index)).filter(|_| index != 0);
         let Some(table) = table else {
-            let text = format!("Invalid ELF section name index: {index} || e_shstrndx ({index}) >= e_shnum ({count})");
+            let text = NAME_INDEX.line([&index, &index, &count]);
             return line(text, format!("the section of names is number {index}, and there are {count} sections"));
         };
         if self.has(Rule::ElfTables) && table.kind != SHT_STRTAB {
-            let text = format!("Invalid ELF section name table type: {}", table.kind);
+            let text = NAME_TABLE_TYPE.line([&table.kind]);
             return line(text, "the section of names is no string table");
         }
         if !lies_inside(file, table) {
-            let text = format!("Invalid ELF section hdr(type {})", table.kind);
+            let text = SECTION_HEADER.line([&table.kind]);
             return line(text, "the section of names is outside the file");
         }
         if table.size == 0 && self.rules.has(Rule::SectionNames) != Some(false) {
-            return line("empty section name table", "the table of section names is empty");
+            return line(EMPTY_NAME_TABLE.line([]), "the table of section names is empty");
         }
         // Whatever the type of the table is, the kernel reads the bytes at its offset; for an empty table up to 5.15, the byte
         // before it.
         let end = table.offset.saturating_add(table.size);
         let last = end.checked_sub(1).and_then(|at| usize::try_from(at).ok()).and_then(|at| file.get(at));
         if last != Some(&0) {
-            let text = "ELF Spec violation: section name table isn't null terminated";
-            return line(text, "the table of section names has no NUL at its end");
+            return line(UNTERMINATED_NAME_TABLE.line([]), "the table of section names has no NUL at its end");
         }
         Ok(*table)
     }
@@ -247,8 +250,8 @@ impl Checks<'_> {
         };
         let Some(this_module) = find(THIS_MODULE) else {
             let text = match self.rules.has(Rule::NamedWithoutModule) {
-                Some(false) => "No module found in object".to_owned(),
-                _ => format!("{}: No module found in object", name.as_deref().unwrap_or(NO_NAME)),
+                Some(false) => NO_MODULE_UNNAMED.line([]),
+                _ => NO_MODULE.line([&name.as_deref().unwrap_or(NO_NAME)]),
             };
             return line(text, format!("no section {THIS_MODULE} that is allocated"));
         };
@@ -275,7 +278,7 @@ impl Checks<'_> {
             return bad_link(table.link, header.shnum);
         };
         if strings.kind != SHT_STRTAB {
-            let text = format!("Invalid ELF symbol string table type: {}", strings.kind);
+            let text = STRING_TABLE_TYPE.line([&strings.kind]);
             return line(text, "the symbols' names are in a section that is no string table");
         }
         if self.has(Rule::ExtendedVersions) {
@@ -294,7 +297,7 @@ impl Checks<'_> {
             [one] => Ok(Some(*one)),
             several => {
                 let note = format!("{} sections are named {MODINFO}", several.len());
-                line("Only one .modinfo section must exist.", note)
+                line(ONE_MODINFO.line([]), note)
             }
         }
     }
@@ -310,22 +313,20 @@ impl Checks<'_> {
         let name = name.as_deref().unwrap_or(NO_NAME);
         let found = all_named(file, header, sections, THIS_MODULE);
         let [index] = found.as_slice() else {
-            let word = if self.has(Rule::ExactlyOneModule) { "Exactly" } else { "Only" };
-            let text = format!("module {name}: {word} one {THIS_MODULE} section must exist.");
-            return line(text, format!("{} sections are named {THIS_MODULE}", found.len()));
+            let text = if self.has(Rule::ExactlyOneModule) { EXACTLY_ONE_MODULE } else { ONLY_ONE_MODULE };
+            return line(text.line([&name]), format!("{} sections are named {THIS_MODULE}", found.len()));
         };
         let section = sections.get(*index).copied().unwrap_or_default();
-        let wrong = |rest: &str, note: String| line(format!("module {name}: {THIS_MODULE} {rest}"), note);
+        let wrong = |text: Template<1>, note: String| line(text.line([&name]), note);
         if section.kind == SHT_NOBITS {
-            return wrong("section must have a size set", format!("section {THIS_MODULE} has no bytes in the file"));
+            return wrong(MODULE_WITHOUT_SIZE, format!("section {THIS_MODULE} has no bytes in the file"));
         }
         if !section.is_alloc() {
-            let rest = "must occupy memory during process execution";
-            return wrong(rest, format!("section {THIS_MODULE} is not allocated"));
+            return wrong(MODULE_WITHOUT_MEMORY, format!("section {THIS_MODULE} is not allocated"));
         }
         match self.module_size {
             Some(size) if size != section.size => wrong(
-                "section size must match the kernel's built struct module size at run time",
+                MODULE_OF_OTHER_SIZE,
                 format!("struct module: module 0x{:x} bytes, kernel 0x{size:x}", section.size),
             ),
             _ => Ok(*index),
@@ -370,14 +371,14 @@ fn one_symtab(sections: &[SectionHeader], name: &Option<String>) -> Checked<usiz
         (Some((index, _)), None) => Ok(index),
         (None, _) => stripped(name.clone()),
         _ => {
-            let text = format!("{}: module has no symbols (stripped?)", name.as_deref().unwrap_or(NO_NAME));
+            let text = NO_SYMBOLS.line([&name.as_deref().unwrap_or(NO_NAME)]);
             line(text, "it has several symbol tables")
         }
     }
 }
 
 fn stripped<T>(name: Option<String>) -> Checked<T> {
-    let text = format!("{}: module has no symbols (stripped?)", name.as_deref().unwrap_or(NO_NAME));
+    let text = NO_SYMBOLS.line([&name.as_deref().unwrap_or(NO_NAME)]);
     line(text, "it has no symbol table: was it stripped?")
 }
 
@@ -385,7 +386,7 @@ fn must_be_null(first: &SectionHeader) -> Checked {
     if first.kind == SHT_NULL && first.size == 0 && first.addr == 0 {
         return Ok(());
     }
-    let text = format!("ELF Spec violation: section 0 type({})!=SH_NULL or non-zero len or addr", first.kind);
+    let text = SECTION_ZERO.line([&first.kind]);
     line(text, "section 0 is not empty")
 }
 
@@ -398,10 +399,10 @@ fn must_be_inside(file: &[u8], index: usize, section: &SectionHeader) -> Checked
         return Ok(());
     }
     Err(ElfFault {
-        text: format!("Invalid ELF section in module (section {index} type {})", section.kind),
+        text: SECTION.line([&index, &section.kind]),
         note: format!("section {index} is outside the file"),
         is_old: true,
-        truncated: Some(format!("Module len {} truncated", file.len())),
+        truncated: Some(TRUNCATED.line([&file.len()])),
     })
 }
 
@@ -409,12 +410,12 @@ fn must_be_named(index: usize, section: &SectionHeader, names: u64) -> Checked {
     if u64::from(section.name) < names {
         return Ok(());
     }
-    let text = format!("Invalid ELF section name in module (section {index} type {})", section.kind);
+    let text = SECTION_NAME.line([&index, &section.kind]);
     old_line(text, format!("section {index} has a name outside the table of names"))
 }
 
 fn bad_link<T>(link: u32, count: u16) -> Checked<T> {
-    let text = format!("Invalid ELF sh_link!=SHN_UNDEF({link}) or (sh_link({link}) >= hdr->e_shnum({count})");
+    let text = LINK.line([&link, &link, &count]);
     line(text, format!("the symbols' names are in section {link}, which is not there"))
 }
 
@@ -429,14 +430,11 @@ fn must_be_in_step(file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) 
         (Some(crcs), Some(names)) => {
             let names = bytes_of(file, names).iter().filter(|byte| **byte == 0).count() as u64;
             match crcs.size / 4 > names {
-                true => line("more extended version crcs than names", "extended symbol versions: a CRC without a name"),
+                true => line(MORE_CRCS_THAN_NAMES.line([]), "extended symbol versions: a CRC without a name"),
                 false => Ok(()),
             }
         }
-        _ => {
-            let text = "extended version crc+name presence does not match";
-            line(text, "extended symbol versions: CRCs and names must come together")
-        }
+        _ => line(CRCS_OR_NAMES_ONLY.line([]), "extended symbol versions: CRCs and names must come together"),
     }
 }
 
@@ -444,21 +442,125 @@ fn must_be_in_step(file: &[u8], header: &ElfHeader, sections: &[SectionHeader]) 
 fn must_have_names(file: &[u8], header: &ElfHeader, table: &SectionHeader, strings: &SectionHeader) -> Checked {
     let names = bytes_of(file, strings);
     match (names.first(), names.last()) {
-        (None, _) => return line("empty symbol string table", "the table of the symbols' names is empty"),
+        (None, _) => return line(EMPTY_STRING_TABLE.line([]), "the table of the symbols' names is empty"),
         (Some(0), Some(0)) => {}
         (Some(0), _) => {
-            let text = "symbol string table isn't NUL terminated";
-            return line(text, "the table of the symbols' names has no NUL at its end");
+            return line(UNTERMINATED_STRING_TABLE.line([]), "the table of the symbols' names has no NUL at its end");
         }
         _ => {
-            let text = "symbol string table missing leading NUL";
-            return line(text, "the table of the symbols' names does not begin with a NUL");
+            return line(UNBEGUN_STRING_TABLE.line([]), "the table of the symbols' names does not begin with a NUL");
         }
     }
     let entries = bytes_of(file, table).chunks_exact(symbol_size(header.class));
     let mut offsets = entries.map(|entry| load_info::number(entry, header.endian, 0, 4));
     match offsets.any(|offset| offset >= names.len() as u64) {
-        true => line("symbol name out of bounds in string table", "a symbol's name is outside the table of names"),
+        true => line(SYMBOL_NAME.line([]), "a symbol's name is outside the table of names"),
         false => Ok(()),
     }
+}
+
+messages! {
+    Some(LoaderStep::Elf);
+    INVALID_STRUCTURES[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::OneElfLine),
+        "Module has invalid ELF structures",
+        "the file is no module for this machine, or is damaged";
+    TRUNCATED[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::TruncatedLine),
+        "Module len {size:d} truncated",
+        "the file is cut short: a section ends after its {size} bytes";
+    HEADER_LENGTH[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF header len {size:d}",
+        "the file has {size} bytes, fewer than an ELF header";
+    HEADER_MAGIC[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF header magic: != {magic:*}",
+        "the file is no ELF file: compressed, an error page, or something else under this name";
+    HEADER_TYPE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF header type: {type:d} != 1",
+        "the file is no relocatable ELF file (type {type}), or has the other byte order";
+    ARCHITECTURE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid architecture in ELF header: {machine:d}",
+        "the module was built for another processor (e_machine {machine})";
+    MODULE_ARCHITECTURE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ModuleArchitecture),
+        "Invalid module architecture in ELF header: {machine:d}",
+        "the module was built for another ABI of this processor (e_flags)";
+    SECTION_HEADER_SIZE[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF section header size",
+        "the section headers have the size of the other class (32 or 64 bit), or the file is damaged";
+    SECTION_HEADER_OVERFLOW[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF section header overflow",
+        "the section headers are outside the file: it is cut short";
+    NAME_INDEX[3] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF section name index: {index:d} || e_shstrndx ({same:d}) >= e_shnum ({count:d})",
+        "the section of names is number {index}, and there are {count} sections";
+    NAME_TABLE_TYPE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfTables),
+        "Invalid ELF section name table type: {type:d}",
+        "the section of names is no string table";
+    SECTION_HEADER[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF section hdr(type {type:d})",
+        "the section of names is outside the file: it is cut short";
+    EMPTY_NAME_TABLE[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::SectionNames),
+        "empty section name table",
+        "the table of section names is empty";
+    UNTERMINATED_NAME_TABLE[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "ELF Spec violation: section name table isn't null terminated",
+        "the table of section names has no NUL at its end";
+    SECTION_ZERO[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "ELF Spec violation: section 0 type({type:d})!=SH_NULL or non-zero len or addr",
+        "section 0 is not empty";
+    SECTION[2] Effect::Refuses(ENOEXEC), Availability::Version((5, 10)),
+        "Invalid ELF section in module (section {index:d} type {type:d})",
+        "section {index} is outside the file: it is cut short";
+    SECTION_NAME[2] Effect::Refuses(ENOEXEC), Availability::Version((5, 10)),
+        "Invalid ELF section name in module (section {index:d} type {type:d})",
+        "section {index} has a name outside the table of names";
+    LINK[3] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfLines),
+        "Invalid ELF sh_link!=SHN_UNDEF({link:d}) or (sh_link({same:d}) >= hdr->e_shnum({count:d})",
+        "the symbols' names are in section {link}, and there are {count}";
+    STRING_TABLE_TYPE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ElfTables),
+        "Invalid ELF symbol string table type: {type:d}",
+        "the symbols' names are in a section that is no string table";
+    ONE_MODINFO[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::OneModinfo),
+        "Only one .modinfo section must exist.",
+        "it has several sections .modinfo: two modules were linked into one file";
+    NO_MODULE_UNNAMED[0] Effect::Refuses(ENOEXEC), Availability::Not(&Availability::Rule(Rule::NamedWithoutModule)),
+        "No module found in object",
+        "it has no section .gnu.linkonce.this_module: it is an object file, not a module";
+    NO_MODULE[1] Effect::Refuses(ENOEXEC), Availability::All(&[Availability::Rule(Rule::NamedWithoutModule), Availability::Not(&Availability::Rule(Rule::OneModinfo))]),
+        "{module}: No module found in object",
+        "it has no section .gnu.linkonce.this_module: it is an object file, not a module";
+    ONLY_ONE_MODULE[1] Effect::Refuses(ENOEXEC), Availability::All(&[Availability::Rule(Rule::OneModinfo), Availability::Not(&Availability::Rule(Rule::ExactlyOneModule))]),
+        "module {module}: Only one .gnu.linkonce.this_module section must exist.",
+        "it has no section .gnu.linkonce.this_module, or several: it is an object file, or two modules in one file";
+    EXACTLY_ONE_MODULE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ExactlyOneModule),
+        "module {module}: Exactly one .gnu.linkonce.this_module section must exist.",
+        "it has no section .gnu.linkonce.this_module, or several: it is an object file, or two modules in one file";
+    MODULE_WITHOUT_SIZE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ModuleSize),
+        "module {module}: .gnu.linkonce.this_module section must have a size set",
+        "its struct module has no bytes in the file";
+    MODULE_WITHOUT_MEMORY[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ModuleSize),
+        "module {module}: .gnu.linkonce.this_module must occupy memory during process execution",
+        "its struct module is in a section that is not loaded";
+    MODULE_OF_OTHER_SIZE[1] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ModuleSize),
+        "module {module}: .gnu.linkonce.this_module section size must match the kernel's built struct module size at run time",
+        "its struct module has another size than the kernel's: it was built with another configuration or version";
+    NO_SYMBOLS[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module has no symbols (stripped?)",
+        "it has no symbol table, or several: it was stripped";
+    CRCS_OR_NAMES_ONLY[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ExtendedVersions),
+        "extended version crc+name presence does not match",
+        "its extended symbol versions have CRCs without names, or names without CRCs";
+    MORE_CRCS_THAN_NAMES[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::ExtendedVersions),
+        "more extended version crcs than names",
+        "its extended symbol versions have a CRC without a name";
+    EMPTY_STRING_TABLE[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::SymbolNames),
+        "empty symbol string table",
+        "the table of the symbols' names is empty";
+    UNTERMINATED_STRING_TABLE[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::SymbolNames),
+        "symbol string table isn't NUL terminated",
+        "the table of the symbols' names has no NUL at its end";
+    UNBEGUN_STRING_TABLE[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::SymbolNames),
+        "symbol string table missing leading NUL",
+        "the table of the symbols' names does not begin with a NUL";
+    SYMBOL_NAME[0] Effect::Refuses(ENOEXEC), Availability::Rule(Rule::SymbolNames),
+        "symbol name out of bounds in string table",
+        "a symbol's name is outside the table of names";
 }

@@ -3,8 +3,10 @@
 
 use crate::kernel::{Fact, Origin};
 use crate::predict::attempt::Attempt;
+use crate::predict::availability::Availability;
 use crate::predict::errno;
 use crate::predict::load_info::LoadInfo;
+use crate::predict::message::{Effect, messages};
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rule;
 use crate::predict::taints::force;
@@ -131,12 +133,8 @@ pub(super) fn check(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mut A
             &loaded.name
         }
     };
-    record.say(format!(
-        "{}: version magic '{}' should be '{}'",
-        name,
-        String::from_utf8_lossy(ours.as_bytes()),
-        String::from_utf8_lossy(theirs.value.as_bytes())
-    ));
+    let [ours, theirs] = [ours, &theirs.value].map(|vermagic| String::from_utf8_lossy(vermagic.as_bytes()));
+    record.say(VERSION_MAGIC.line([name, &ours, &theirs]));
     Err((LoaderStep::Vermagic, errno::ENOEXEC))
 }
 
@@ -169,4 +167,11 @@ fn release_is_skipped(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>) -> Option<bo
         None if !sees_versions && attempt.rules.since_patch((2, 6, 26)) == Some(true) => Some(false),
         other => other,
     }
+}
+
+messages! {
+    Some(LoaderStep::Vermagic);
+    VERSION_MAGIC[3] Effect::Refuses(errno::ENOEXEC), Availability::Always,
+        "{module}: version magic '{ours:*}' should be '{theirs:*}'",
+        "the module was built for another kernel: its version magic is not the kernel's";
 }

@@ -8,6 +8,9 @@ use crate::predict::arch::table::{
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 use crate::predict::load_info::{ElfHeader, SHF_EXECINSTR, SectionHeader};
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
+use crate::template::Line;
 
 /// e_flags (arch/arm/include/asm/elf.h).
 const EF_ARM_EABI_MASK: u32 = 0xff00_0000;
@@ -47,13 +50,13 @@ pub(super) const ARM: Arch = Arch {
         since(59, "ALU_PC_G1_NC", PLACE_RELATIVE, RelocationEffect::Stored(4)),
         since(63, "LDR_PC_G2", PLACE_RELATIVE, RelocationEffect::Unsure("does an offset of a group relocation fit?")),
     ],
-    unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
-    overflow: |site| does_not_fit(site, ENOEXEC, about(site, &format!("relocation {} out of range (", site.kind()))),
+    unknown_type: |site| not_known(site, ENOEXEC, UNKNOWN_TYPE.line([&site.module(), &site.kind()])),
+    overflow: |site| does_not_fit(site, ENOEXEC, out_of_range(site)),
     // CONFIG_ARM_MODULE_PLTS, which is set except in small kernels.
     sections: &[RequiredSections {
         since: Availability::Option("ARM_MODULE_PLTS"),
         names: &[".plt", ".init.plt"],
-        line: Some("NAME: module PLT section(s) missing"),
+        line: Some(|name| NO_PLT.line([&name])),
     }],
     // Modules lie in the 16 MiB below the kernel, which begins at a multiple of 1 GiB, or in vmalloc's area.
     addresses: Addresses {
@@ -74,10 +77,8 @@ fn accepts(header: &ElfHeader, _: Machine) -> bool {
     header.machine == 40 && header.entry & 3 != 2 && !is_old
 }
 
-/// The beginning of most of the loader's lines.
-pub(crate) fn about(site: &RelocationSite<'_>, what: &str) -> String {
-    let (module, symbol) = (site.module(), site.symbol_name());
-    format!("{module}: section {} reloc {} sym '{symbol}': {what}", site.section, site.index)
+fn out_of_range(site: &RelocationSite<'_>) -> Line {
+    OUT_OF_RANGE.line([&site.module(), &site.section, &site.index, &site.symbol_name(), &site.kind(), &""])
 }
 
 /// Each place must lie in its section: arm is the only architecture that checks this (`apply_relocate`).
@@ -86,7 +87,8 @@ pub(crate) fn out_of_bounds(site: &RelocationSite<'_>) -> Option<Refusal> {
     if offset <= size.wrapping_sub(4) & 0xffff_ffff {
         return None;
     }
-    let line = about(site, &format!("out of bounds relocation, offset {} size {size}", offset as u32 as i32));
+    let (section, index, symbol) = (site.section, site.index, site.symbol_name());
+    let line = OUT_OF_BOUNDS.line([&site.module(), &section, &index, &symbol, &(offset as u32 as i32), &size]);
     Some(Refusal::new(
         ENOEXEC,
         line,
@@ -99,7 +101,7 @@ fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     let is_odd = site.value.sum_fits(Range::any().by(4)) == Some(false);
     match is_odd {
         true => {
-            let line = about(site, "unsupported interworking call (ARM -> Thumb)");
+            let line = INTERWORKING.line([&site.module(), &site.section, &site.index, &site.symbol_name()]);
             RelocationResult::Refused(Refusal::new(ENOEXEC, line, "a branch of ARM code goes to Thumb code"))
         }
         false => RelocationResult::Done,
@@ -111,4 +113,23 @@ fn by_type_and_symbol(target: &SectionHeader, all: &mut [RelocationEntry]) {
     if target.flags & SHF_EXECINSTR != 0 {
         all.sort_by_key(|relocation| (relocation.kind, relocation.symbol));
     }
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: unknown relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OUT_OF_RANGE[6] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: section {section:d} reloc {index:d} sym '{symbol:*}': relocation {type:d} out of range ({values:*}",
+        "the value of a relocation of type {type} does not fit: the module lies too far from what it refers to (CONFIG_ARM_MODULE_PLTS helps)";
+    OUT_OF_BOUNDS[6] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: section {section:d} reloc {index:d} sym '{symbol:*}': out of bounds relocation, offset {offset:d} size {size:d}",
+        "a relocation lies outside its section: struct module is shorter than it was in the build, or the file is damaged";
+    INTERWORKING[4] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: section {section:d} reloc {index:d} sym '{symbol:*}': unsupported interworking call (ARM -> Thumb)",
+        "a branch of ARM code goes to Thumb code";
+    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module PLT section(s) missing",
+        "it lacks the sections for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }

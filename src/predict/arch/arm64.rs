@@ -8,6 +8,8 @@ use crate::predict::arch::table::{
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
 use crate::predict::load_info::{SHF_EXECINSTR, SectionHeader};
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 /// Every kernel has PLTs from 6.5 on; before 6.5, the option decides.
 const BEFORE_6_5: Availability = Availability::Not(&Availability::Version((6, 5)));
@@ -78,7 +80,10 @@ pub(super) const ARM64: Arch = Arch {
         row(299, "LDST128_ABS_LO12_NC", RelocationEffect::Stored(4)),
     ],
     unknown_type: |site| {
-        let line = format!("{}module {}: unsupported RELA relocation: {}", prefix(site), site.module(), site.kind());
+        let line = match has_prefix(site) {
+            true => UNKNOWN_TYPE.line([&site.module(), &site.kind()]),
+            false => UNKNOWN_TYPE_OLD.line([&site.module(), &site.kind()]),
+        };
         not_known(site, ENOEXEC, line)
     },
     overflow,
@@ -86,12 +91,12 @@ pub(super) const ARM64: Arch = Arch {
         RequiredSections {
             since: Availability::Version((6, 5)),
             names: &[".plt", ".init.plt"],
-            line: Some("NAME: module PLT section(s) missing"),
+            line: Some(|name| NO_PLT.line([&name])),
         },
         RequiredSections {
             since: Availability::All(&[BEFORE_6_5, PLTS]),
             names: &[".plt", ".init.plt"],
-            line: Some("NAME: module PLT section(s) missing"),
+            line: Some(|name| NO_PLT.line([&name])),
         },
     ],
     last_sections: &[
@@ -123,14 +128,16 @@ pub(super) const ARM64: Arch = Arch {
 };
 
 /// `pr_fmt`, defined since the rework of the module area (6.5).
-fn prefix(site: &RelocationSite<'_>) -> &'static str {
-    if site.rules.since(6, 5) == Some(true) { "Modules: " } else { "" }
+fn has_prefix(site: &RelocationSite<'_>) -> bool {
+    site.rules.since(6, 5) == Some(true)
 }
 
 fn overflow(site: &RelocationSite<'_>) -> Refusal {
     let value = site.value.exact().map_or(String::new(), |value| format!("{value:x}"));
-    let line =
-        format!("{}module {}: overflow in relocation type {} val {value}", prefix(site), site.module(), site.kind());
+    let line = match has_prefix(site) {
+        true => OVERFLOW.line([&site.module(), &site.kind(), &value]),
+        false => OVERFLOW_OLD.line([&site.module(), &site.kind(), &value]),
+    };
     does_not_fit(site, ENOEXEC, line)
 }
 
@@ -156,4 +163,23 @@ fn branches_first(target: &SectionHeader, all: &mut [RelocationEntry]) {
             _ => (true, 0, 0, 0),
         });
     }
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Version((6, 5)),
+        "Modules: module {module}: unsupported RELA relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNKNOWN_TYPE_OLD[2] Effect::Refuses(ENOEXEC), Availability::Not(&Availability::Version((6, 5))),
+        "module {module}: unsupported RELA relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OVERFLOW[3] Effect::Refuses(ENOEXEC), Availability::Version((6, 5)),
+        "Modules: module {module}: overflow in relocation type {type:d} val {value:*}",
+        "the value of a relocation of type {type} does not fit: the module lies too far from what it refers to";
+    OVERFLOW_OLD[3] Effect::Refuses(ENOEXEC), Availability::Not(&Availability::Version((6, 5))),
+        "module {module}: overflow in relocation type {type:d} val {value:*}",
+        "the value of a relocation of type {type} does not fit: the module lies too far from what it refers to";
+    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module PLT section(s) missing",
+        "it lacks the sections for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }

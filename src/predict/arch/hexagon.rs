@@ -4,7 +4,10 @@ use crate::predict::arch::table::{
     Arch, PLAIN, Refusal, RelocationEffect, RelocationSite, RelocationTables, ValueBase, does_not_fit, not_known, row,
 };
 use crate::predict::arch::value::Range;
+use crate::predict::availability::Availability;
 use crate::predict::errno::ENOEXEC;
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 pub(super) const HEXAGON: Arch = Arch {
     name: "hexagon",
@@ -21,14 +24,25 @@ pub(super) const HEXAGON: Arch = Arch {
         row(37, "GOTOFF_LO16", RelocationEffect::Refused(position_independent)),
         row(38, "GOTOFF_HI16", RelocationEffect::Refused(position_independent)),
     ],
-    unknown_type: |site| not_known(site, ENOEXEC, format!("{}: unknown relocation: {}", site.module(), site.kind())),
-    overflow: |site| {
-        does_not_fit(site, ENOEXEC, format!("{}: R_HEXAGON_B22_PCREL reloc out of range: ", site.module()))
-    },
+    unknown_type: |site| not_known(site, ENOEXEC, UNKNOWN_TYPE.line([&site.module(), &site.kind()])),
+    overflow: |site| does_not_fit(site, ENOEXEC, OUT_OF_RANGE.line([&site.module(), &""])),
     ..PLAIN
 };
 
 fn position_independent(site: &RelocationSite<'_>) -> Refusal {
-    let line = format!("{}: GOT/PLT relocations unsupported", site.module());
+    let line = POSITION_INDEPENDENT.line([&site.module()]);
     Refusal::new(ENOEXEC, line, "it was compiled as position-independent code, which this loader does not take")
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: unknown relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OUT_OF_RANGE[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: R_HEXAGON_B22_PCREL reloc out of range: {values:*}",
+        "a branch does not reach its target";
+    POSITION_INDEPENDENT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: GOT/PLT relocations unsupported",
+        "it was compiled as position-independent code";
 }

@@ -7,6 +7,8 @@ use crate::predict::arch::table::{
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{EINVAL, ENOEXEC};
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 const EM_LOONGARCH: u16 = 258;
 /// Types that 6.12 supports and 6.1 does not, and those that 7.2 supports and 6.12 does not.
@@ -72,20 +74,12 @@ pub(super) const LOONGARCH: Arch = Arch {
     ],
     unknown_type,
     sections: &[
-        RequiredSections {
-            since: Availability::Always,
-            names: &[".got"],
-            line: Some("NAME: module GOT section(s) missing"),
-        },
-        RequiredSections {
-            since: Availability::Always,
-            names: &[".plt"],
-            line: Some("NAME: module PLT section(s) missing"),
-        },
+        RequiredSections { since: Availability::Always, names: &[".got"], line: Some(|name| NO_GOT.line([&name])) },
+        RequiredSections { since: Availability::Always, names: &[".plt"], line: Some(|name| NO_PLT.line([&name])) },
         RequiredSections {
             since: Availability::Always,
             names: &[".plt.idx"],
-            line: Some("NAME: module PLT.IDX section(s) missing"),
+            line: Some(|name| NO_PLT_INDEX.line([&name])),
         },
     ],
     addresses: Addresses {
@@ -101,10 +95,8 @@ pub(super) const LOONGARCH: Arch = Arch {
 fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     let last = if site.rules.since(7, 2) == Some(true) { 139 } else { 109 };
     let line = match site.kind() {
-        kind if kind <= last => {
-            format!("{}: Unsupport relocation type {kind}, please add its support.", site.module())
-        }
-        kind => format!("{}: Unknown relocation type {kind}", site.module()),
+        kind if kind <= last => UNSUPPORTED_TYPE.line([&site.module(), &kind]),
+        kind => UNKNOWN_TYPE.line([&site.module(), &kind]),
     };
     not_known(site, EINVAL, line)
 }
@@ -113,7 +105,7 @@ fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
 fn branch(site: &RelocationSite<'_>) -> RelocationResult {
     match site.value.distance_fits(Range::any().by(4)) {
         Some(false) => {
-            let line = format!("module {}: jump offset = 0x", site.module());
+            let line = ODD_JUMP.line([&site.module(), &""]);
             RelocationResult::Refused(Refusal::new(
                 ENOEXEC,
                 line,
@@ -122,4 +114,26 @@ fn branch(site: &RelocationSite<'_>) -> RelocationResult {
         }
         _ => RelocationResult::Done,
     }
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNSUPPORTED_TYPE[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: Unsupport relocation type {type:d}, please add its support.",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNKNOWN_TYPE[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: Unknown relocation type {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    ODD_JUMP[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module {module}: jump offset = 0x{values:*}",
+        "a branch goes to an address that is no multiple of four, or too far away";
+    NO_GOT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module GOT section(s) missing",
+        "it lacks the section for addresses (.got), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
+    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module PLT section(s) missing",
+        "it lacks the section for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
+    NO_PLT_INDEX[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module PLT.IDX section(s) missing",
+        "it lacks the section .plt.idx, which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }

@@ -10,8 +10,11 @@ use crate::predict::arch::table::{
     does_not_fit, not_known, row,
 };
 use crate::predict::arch::value::{Addresses, Range};
+use crate::predict::availability::Availability;
 use crate::predict::errno::{EINVAL, ENOEXEC};
 use crate::predict::load_info::ElfHeader;
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 const EM_MIPS: u16 = 8;
 /// e_flags (arch/mips/include/uapi/asm/elf.h is arch/mips/include/asm/elf.h).
@@ -87,15 +90,15 @@ fn accepts_32(header: &ElfHeader, _: Machine) -> bool {
 }
 
 fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
-    not_known(site, EINVAL, format!("{}: Unknown relocation type {}", site.module(), site.kind()))
+    not_known(site, EINVAL, UNKNOWN_TYPE.line([&site.module(), &site.kind()]))
 }
 
 fn overflow(site: &RelocationSite<'_>) -> Refusal {
-    does_not_fit(site, ENOEXEC, format!("module {}: relocation overflow", site.module()))
+    does_not_fit(site, ENOEXEC, OVERFLOW.line([&site.module()]))
 }
 
 fn dangerous(site: &RelocationSite<'_>, name: &str) -> RelocationResult {
-    let line = format!("module {}: dangerous R_MIPS_{name} relocation", site.module());
+    let line = DANGEROUS.line([&site.module(), &name]);
     RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
 }
 
@@ -162,4 +165,17 @@ fn lower_half(site: &RelocationSite<'_>) -> RelocationResult {
         // Two symbols may have the same value.
         Some(_) => RelocationResult::Unsure("are the two halves of an address of the same symbol?".to_owned()),
     }
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: Unknown relocation type {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OVERFLOW[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module {module}: relocation overflow",
+        "a jump does not reach its target: the module was compiled without -mlong-calls";
+    DANGEROUS[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module {module}: dangerous R_MIPS_{type} relocation",
+        "the two halves of an address do not fit each other, or a jump goes to an odd address";
 }

@@ -27,6 +27,7 @@ use crate::kernel::Machine;
 use crate::module::elf::{Class, Endian};
 use crate::predict::attempt::Attempt;
 use crate::predict::load_info::{ElfHeader, LoadInfo};
+use crate::predict::message::Message;
 use crate::predict::record::{AttemptRecord, Flow};
 use crate::predict::rules::Rules;
 use crate::predict::verdict::LoaderStep;
@@ -59,6 +60,24 @@ pub(super) fn of(machine: Machine) -> Option<&'static Arch> {
         _ => return None,
     })
 }
+
+/// The lines of each architecture's loader.
+pub(crate) const MESSAGES: [(&str, &[Message]); 14] = [
+    ("csky, sh", table::MESSAGES),
+    ("x86", x86::MESSAGES),
+    ("arm64", arm64::MESSAGES),
+    ("arm", arm::MESSAGES),
+    ("riscv", riscv::MESSAGES),
+    ("s390", s390::MESSAGES),
+    ("powerpc", powerpc::MESSAGES),
+    ("mips", mips::MESSAGES),
+    ("loongarch", loongarch::MESSAGES),
+    ("sparc", sparc::MESSAGES),
+    ("parisc", parisc::MESSAGES),
+    ("arc", arc::MESSAGES),
+    ("xtensa", xtensa::MESSAGES),
+    ("hexagon", hexagon::MESSAGES),
+];
 
 /// Checks the sections that an architecture requires before the module is laid out (`module_frob_arch_sections`). A module that
 /// was not built by kbuild often lacks them, and then also has another fault, which `next` finds.

@@ -7,7 +7,10 @@ use crate::predict::arch::table::{
     Arch, PLAIN, Refusal, RelocationEffect, RelocationResult, RelocationSite, RelocationTables, not_known, row,
 };
 use crate::predict::arch::value::Addresses;
+use crate::predict::availability::Availability;
 use crate::predict::errno::{ENOENT, ENOEXEC};
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 const EM_PARISC: u16 = 15;
 const STORED: RelocationEffect = RelocationEffect::Custom(stored);
@@ -34,7 +37,7 @@ pub(super) const PARISC32: Arch = Arch {
     ],
     unknown_type: |site| match stored(site) {
         RelocationResult::Refused(refusal) => refusal,
-        _ => not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind())),
+        _ => not_known(site, ENOEXEC, UNKNOWN_TYPE.line([&site.module(), &site.kind()])),
     },
     addresses: Addresses { modules: (1, 1 << 40), kernel: (1, 1 << 40), reach: 1 << 40, apart: 1 << 40 },
     ..PLAIN
@@ -61,6 +64,16 @@ fn stored(site: &RelocationSite<'_>) -> RelocationResult {
     if !is_zero {
         return RelocationResult::Done;
     }
-    let line = format!("{}: Unknown symbol {}", site.module(), site.symbol_name());
+    let line = UNKNOWN_SYMBOL.line([&site.module(), &site.symbol_name()]);
     RelocationResult::Refused(Refusal::new(ENOENT, line, "a relocation is against a symbol whose value is 0"))
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module {module}: Unknown relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNKNOWN_SYMBOL[2] Effect::Refuses(ENOENT), Availability::Always,
+        "{module}: Unknown symbol {symbol}",
+        "a relocation is against {symbol}, whose value is 0";
 }

@@ -11,7 +11,10 @@ use crate::predict::arch::table::{
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::{ENOENT, ENOEXEC};
 use crate::predict::load_info::SectionHeader;
+use crate::predict::message::{Effect, messages};
 use crate::predict::rules::Rules;
+use crate::predict::verdict::LoaderStep;
+use crate::template::Line;
 
 const SHN_UNDEF: u16 = 0;
 const SHN_LIVEPATCH: u16 = 0xff20;
@@ -53,20 +56,16 @@ pub(super) const PPC64: Arch = Arch {
         row(252, "REL16_HA", RelocationEffect::Stored(2)),
     ],
     unknown_type: |site| {
-        let line = format!("module_64: {}: Unknown ADD relocation: {}", site.module(), site.kind());
+        let line = UNKNOWN_TYPE.line([&site.module(), &site.kind()]);
         not_known(site, ENOEXEC, line)
     },
     overflow: |site| {
-        let name = if site.kind() == 26 { "REL32" } else { "REL24" };
-        does_not_fit(site, ENOEXEC, format!("module_64: {}: {name} {}", site.module(), distance(site)))
+        let bits = if site.kind() == 26 { 32 } else { 24 };
+        does_not_fit(site, ENOEXEC, out_of_range(site, bits))
     },
     sections: &[
-        RequiredSections {
-            since: Availability::Always,
-            names: &[".stubs"],
-            line: Some("module_64: NAME: doesn't contain .stubs."),
-        },
-        RequiredSections { since: PCREL, names: &[".mygot"], line: Some("module_64: NAME: doesn't contain .mygot.") },
+        RequiredSections { since: Availability::Always, names: &[".stubs"], line: Some(|name| NO_STUBS.line([&name])) },
+        RequiredSections { since: PCREL, names: &[".mygot"], line: Some(|name| NO_GOT.line([&name])) },
     ],
     // The kernel lies at 0xc000…, modules far above it, at 0xc008… or 0xd000….
     addresses: Addresses {
@@ -96,13 +95,11 @@ pub(super) const PPC32: Arch = Arch {
         row(10, "REL24", RelocationEffect::Entry),
         row(26, "REL32", RelocationEffect::Stored(4)),
     ],
-    unknown_type: |site| {
-        not_known(site, ENOEXEC, format!("module_32: {}: unknown ADD relocation: {}", site.module(), site.kind()))
-    },
+    unknown_type: |site| not_known(site, ENOEXEC, UNKNOWN_TYPE_32.line([&site.module(), &site.kind()])),
     sections: &[RequiredSections {
         since: Availability::Always,
         names: &[".plt", ".init.plt"],
-        line: Some("module_32: Module doesn't contain .plt or .init.plt sections."),
+        line: Some(|_| NO_PLT.line([])),
     }],
     addresses: Addresses { modules: (-(1 << 31), -1), kernel: (-(1 << 31), -1), reach: 1 << 31, apart: 1 << 31 },
     ..PLAIN
@@ -137,10 +134,13 @@ fn backwards(_: &SectionHeader, all: &mut [RelocationEntry]) {
     all.sort_by_key(|relocation| Reverse((relocation.info, relocation.addend)));
 }
 
-/// The distance as a line prints it, with the end of the line, if the distance is known.
-fn distance(site: &RelocationSite<'_>) -> String {
+/// The line about a value of this many bits; its end is known if the distance is.
+fn out_of_range(site: &RelocationSite<'_>, bits: u32) -> Line {
     let span = site.value.distance;
-    if span.min == span.max { format!("{} out of range!", span.min) } else { String::new() }
+    match span.min == span.max {
+        true => OUT_OF_RANGE.line([&site.module(), &bits, &span.min]),
+        false => OUT_OF_RANGE_CUT.line([&site.module(), &bits]),
+    }
 }
 
 /// Calls to other modules and to the kernel use a stub, and the instruction after them must restore r2.
@@ -150,7 +150,7 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
         return match site.value.distance_fits(reach) {
             Some(true) => RelocationResult::Done,
             Some(false) => {
-                let line = format!("module_64: {}: REL24 {}", site.module(), distance(site));
+                let line = out_of_range(site, 24);
                 RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
             }
             None => RelocationResult::Unsure("does a call within the module reach?".to_owned()),
@@ -162,7 +162,7 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
         return match site.value.exact() {
             // A stub cannot reach this address from the kernel's own TOC.
             Some(0) => {
-                let line = format!("module_64: {}: Address of ", site.module());
+                let line = NO_STUB_REACHES.line([&site.module(), &""]);
                 RelocationResult::Refused(Refusal::new(ENOENT, line, "no stub reaches the function that traces"))
             }
             _ => RelocationResult::Done,
@@ -184,7 +184,7 @@ fn call(site: &RelocationSite<'_>) -> RelocationResult {
             "does the kernel restore r2 after a call? (CONFIG_PPC_KERNEL_PCREL in its configuration)".to_owned(),
         );
     }
-    let line = format!("module_64: {}: Expected nop after call, got {next:08x} at ", site.module());
+    let line = NO_NOP.line([&site.module(), &format_args!("{next:08x}"), &""]);
     RelocationResult::Refused(Refusal::new(ENOEXEC, line, "a call is not followed by the nop that the loader replaces"))
 }
 
@@ -199,7 +199,7 @@ fn far(site: &RelocationSite<'_>) -> RelocationResult {
         Some(true) => RelocationResult::Done,
         _ if is_per_cpu => RelocationResult::Done,
         Some(false) => {
-            let line = format!("module_64: {}: REL34 {}", site.module(), distance(site));
+            let line = out_of_range(site, 34);
             RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
         }
         None => RelocationResult::Unsure("does the value of a relocation of type 132 fit?".to_owned()),
@@ -218,6 +218,40 @@ fn toc(site: &RelocationSite<'_>) -> RelocationResult {
         63 => "TOC16_DS",
         _ => "TOC16_LO_DS",
     };
-    let line = format!("module_64: {}: bad {name} relocation (0x", site.module());
+    let line = BAD_TOC.line([&site.module(), &name, &""]);
     RelocationResult::Refused(does_not_fit(site, ENOEXEC, line))
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_64: {module}: Unknown ADD relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNKNOWN_TYPE_32[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_32: {module}: unknown ADD relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OUT_OF_RANGE_CUT[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_64: {module}: REL{bits:d} ",
+        "a branch or a reference does not reach its target";
+    OUT_OF_RANGE[3] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_64: {module}: REL{bits:d} {distance:d} out of range!",
+        "a branch or a reference does not reach its target";
+    NO_STUB_REACHES[2] Effect::Refuses(ENOENT), Availability::Always,
+        "module_64: {module}: Address of {values:*}",
+        "no stub reaches the function that traces calls";
+    NO_NOP[3] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_64: {module}: Expected nop after call, got {instruction:x} at {place:*}",
+        "a call is not followed by the nop that the loader replaces: it was compiled with -fPIC or for another ABI";
+    BAD_TOC[3] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_64: {module}: bad {type} relocation (0x{values:*}",
+        "a value is too far from the TOC, or odd";
+    NO_STUBS[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_64: {module}: doesn't contain .stubs.",
+        "it lacks the section for calls (.stubs): it was not linked by kbuild";
+    NO_GOT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_64: {module}: doesn't contain .mygot.",
+        "it lacks the section .mygot: it was built for a kernel without CONFIG_PPC_KERNEL_PCREL";
+    NO_PLT[0] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module_32: Module doesn't contain .plt or .init.plt sections.",
+        "it lacks the sections for jumps (.plt): it was not linked by kbuild";
 }

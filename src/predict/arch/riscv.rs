@@ -9,7 +9,9 @@ use crate::predict::arch::table::{
     RequiredSections, does_not_fit, not_known, row, since,
 };
 use crate::predict::arch::value::{Addresses, Range};
-use crate::predict::errno::EINVAL;
+use crate::predict::errno::{EINVAL, ENOEXEC};
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 const EM_RISCV: u16 = 243;
 
@@ -81,16 +83,12 @@ pub(super) const RISCV64: Arch = Arch {
         since(60, "SET_ULEB128", LATER, RelocationEffect::Stored(1)),
         since(61, "SUB_ULEB128", LATER, RelocationEffect::Stored(1)),
     ],
-    unknown_type: |site| not_known(site, EINVAL, format!("{}: Unknown relocation type {}", site.module(), site.kind())),
+    unknown_type: |site| not_known(site, EINVAL, UNKNOWN_TYPE.line([&site.module(), &site.kind()])),
     overflow,
     sections: &[
-        RequiredSections { since: WITH_SECTIONS, names: &[".plt"], line: Some("NAME: module PLT section(s) missing") },
-        RequiredSections { since: WITH_SECTIONS, names: &[".got"], line: Some("NAME: module GOT section(s) missing") },
-        RequiredSections {
-            since: WITH_SECTIONS,
-            names: &[".got.plt"],
-            line: Some("NAME: module GOT.PLT section(s) missing"),
-        },
+        RequiredSections { since: WITH_SECTIONS, names: &[".plt"], line: Some(|name| NO_PLT.line([&name])) },
+        RequiredSections { since: WITH_SECTIONS, names: &[".got"], line: Some(|name| NO_GOT.line([&name])) },
+        RequiredSections { since: WITH_SECTIONS, names: &[".got.plt"], line: Some(|name| NO_GOT_PLT.line([&name])) },
     ],
     // The kernel begins 2 GiB below the end of memory, and modules lie in the 2 GiB below the end of the kernel.
     addresses: Addresses {
@@ -107,11 +105,11 @@ const WITH_SECTIONS: Availability =
     Availability::OptionOrMessage("MODULE_SECTIONS", "module GOT.PLT section(s) missing");
 
 fn overflow(site: &RelocationSite<'_>) -> Refusal {
-    let target = site
-        .value
-        .exact()
-        .map_or(String::new(), |value| format!("{value:016x} can not be addressed by the 32-bit offset from PC = "));
-    does_not_fit(site, EINVAL, format!("{}: target {target}", site.module()))
+    let line = match site.value.exact() {
+        Some(value) => OUT_OF_REACH.line([&site.module(), &format_args!("{value:016x}"), &""]),
+        None => OUT_OF_REACH_CUT.line([&site.module()]),
+    };
+    does_not_fit(site, EINVAL, line)
 }
 
 fn decided(site: &RelocationSite<'_>, fits: Option<bool>) -> RelocationResult {
@@ -145,7 +143,7 @@ fn entry(site: &RelocationSite<'_>) -> RelocationResult {
     match WITH_SECTIONS.holds(site.rules) {
         Some(true) => RelocationResult::Done,
         Some(false) => {
-            let line = format!("{}: can not generate the GOT entry for symbol = ", site.module());
+            let line = NO_GOT_ENTRY.line([&site.module(), &""]);
             RelocationResult::Refused(Refusal::new(
                 EINVAL,
                 line,
@@ -170,9 +168,10 @@ fn word(site: &RelocationSite<'_>) -> RelocationResult {
     match site.value.sum_fits(Range::unsigned(32)) {
         Some(true) => RelocationResult::Done,
         Some(false) => {
-            let value =
-                site.value.exact().map_or(String::new(), |value| format!("{value:016x} out of range for 32-bit field"));
-            let line = format!("{}: value {value}", site.module());
+            let line = match site.value.exact() {
+                Some(value) => TOO_WIDE.line([&site.module(), &format_args!("{value:016x}")]),
+                None => TOO_WIDE_CUT.line([&site.module()]),
+            };
             RelocationResult::Refused(does_not_fit(site, EINVAL, line))
         }
         None => RelocationResult::Unsure("does an address fit into 32 bits?".to_owned()),
@@ -184,23 +183,66 @@ fn lower_half(site: &RelocationSite<'_>) -> RelocationResult {
     match site.is_here() && site.table.has_at(site.symbol.value, &[PCREL_HI20, GOT_HI20]) {
         true => RelocationResult::Done,
         false => {
-            let line = format!("{}: Can not find HI20 relocation information", site.module());
+            let line = NO_UPPER_HALF.line([&site.module()]);
             RelocationResult::Refused(Refusal::new(EINVAL, line, "the lower half of an address has no upper half"))
         }
     }
 }
 
 fn dynamic(site: &RelocationSite<'_>) -> Refusal {
-    let line = format!("{}: Dynamic linking not supported in kernel modules PC = ", site.module());
+    let line = DYNAMIC.line([&site.module(), &""]);
     Refusal::new(EINVAL, line, format!("a relocation of type {}, for dynamic linking", site.kind()))
 }
 
 fn thread_local(site: &RelocationSite<'_>) -> Refusal {
-    let line = format!("{}: Thread local storage not supported in kernel modules PC = ", site.module());
+    let line = THREAD_LOCAL.line([&site.module(), &""]);
     Refusal::new(EINVAL, line, format!("a relocation of type {}, for thread-local storage", site.kind()))
 }
 
 fn align(site: &RelocationSite<'_>) -> Refusal {
-    let line = format!("{}: The unexpected relocation type 'R_RISCV_ALIGN' from PC = ", site.module());
+    let line = ALIGN.line([&site.module(), &""]);
     Refusal::new(EINVAL, line, "a relocation that wants code aligned, which only a linker can do")
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: Unknown relocation type {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OUT_OF_REACH_CUT[1] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: target ",
+        "the module lies too far from what it refers to";
+    TOO_WIDE_CUT[1] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: value ",
+        "an address does not fit into 32 bits";
+    OUT_OF_REACH[3] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: target {value:x} can not be addressed by the 32-bit offset from PC = {place:*}",
+        "the module lies too far from what it refers to";
+    NO_GOT_ENTRY[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: can not generate the GOT entry for symbol = {values:*}",
+        "it wants an entry in the GOT, which this kernel does not make: it was compiled as position-independent code";
+    TOO_WIDE[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: value {value:x} out of range for 32-bit field",
+        "an address does not fit into 32 bits";
+    NO_UPPER_HALF[1] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: Can not find HI20 relocation information",
+        "the lower half of an address has no upper half";
+    DYNAMIC[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: Dynamic linking not supported in kernel modules PC = {place:*}",
+        "it has a relocation for dynamic linking: it was linked as a shared object";
+    THREAD_LOCAL[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: Thread local storage not supported in kernel modules PC = {place:*}",
+        "it uses thread-local storage";
+    ALIGN[2] Effect::Refuses(EINVAL), Availability::Always,
+        "{module}: The unexpected relocation type 'R_RISCV_ALIGN' from PC = {place:*}",
+        "it wants code aligned, which only a linker can do: it was compiled without -mno-relax";
+    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module PLT section(s) missing",
+        "it lacks the section for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
+    NO_GOT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module GOT section(s) missing",
+        "it lacks the section for addresses (.got), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
+    NO_GOT_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: module GOT.PLT section(s) missing",
+        "it lacks the section .got.plt, which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }

@@ -6,8 +6,11 @@ use crate::predict::arch::table::{
     ValueBase, does_not_fit, not_known, row,
 };
 use crate::predict::arch::value::{Addresses, Range};
+use crate::predict::availability::Availability;
 use crate::predict::errno::ENOEXEC;
+use crate::predict::message::{Effect, messages};
 use crate::predict::rules::Rules;
+use crate::predict::verdict::LoaderStep;
 
 /// The machine number, and the number that was used before it was registered (include/uapi/linux/elf-em.h).
 const EM_S390: u16 = 22;
@@ -83,9 +86,7 @@ pub(super) const S390X: Arch = Arch {
         entry(58, "GOT20"),
         entry(59, "GOTPLT20"),
     ],
-    unknown_type: |site| {
-        not_known(site, ENOEXEC, format!("module {}: unknown relocation: {}", site.module(), site.kind()))
-    },
+    unknown_type: |site| not_known(site, ENOEXEC, UNKNOWN_TYPE.line([&site.module(), &site.kind()])),
     overflow,
     // Modules lie far above 4 GiB; the kernel at the bottom of memory, or, from 6.10 on, near its modules.
     addresses: Addresses { modules: (1 << 40, 1 << 53), kernel: (0, 1 << 53), reach: 1 << 53, apart: 0x7000_0000 },
@@ -94,12 +95,7 @@ pub(super) const S390X: Arch = Arch {
 };
 
 fn overflow(site: &RelocationSite<'_>) -> Refusal {
-    let line = format!(
-        "module {}: relocation error for symbol {} (r_type {}, value 0x",
-        site.module(),
-        site.symbol_name(),
-        site.kind()
-    );
+    let line = OUT_OF_RANGE.line([&site.module(), &site.symbol_name(), &site.kind(), &""]);
     does_not_fit(site, ENOEXEC, line)
 }
 
@@ -121,4 +117,14 @@ fn shared(site: &RelocationSite<'_>) -> Refusal {
 /// `module_frob_arch_sections` makes this symbol absolute.
 fn import<'n>(_: &Rules<'_>, name: &'n [u8]) -> Option<&'n [u8]> {
     (name != b"_GLOBAL_OFFSET_TABLE_").then_some(name)
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module {module}: unknown relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OUT_OF_RANGE[4] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module {module}: relocation error for symbol {symbol:*} (r_type {type:d}, value 0x{values:*}",
+        "the value of a relocation of type {type} does not fit: the module lies too far from what it refers to";
 }

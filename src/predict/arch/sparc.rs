@@ -4,7 +4,10 @@ use crate::predict::arch::table::{
     Arch, PLAIN, Refusal, RelocationEffect, RelocationSite, RelocationTables, not_known, row,
 };
 use crate::predict::arch::value::Addresses;
+use crate::predict::availability::Availability;
 use crate::predict::errno::ENOEXEC;
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 const EM_SPARCV9: u16 = 43;
 const EM_SPARC: u16 = 2;
@@ -50,7 +53,20 @@ pub(super) const SPARC32: Arch = Arch {
 
 /// The number is printed in hexadecimal digits, which 7.2 marks by a prefix and 6.12 does not.
 fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
-    let prefix = if site.rules.since(7, 0) == Some(true) { "0x" } else { "" };
-    let line = format!("module {}: Unknown relocation: {prefix}{:x}", site.module(), site.kind() & 0xff);
+    let kind = format!("{:x}", site.kind() & 0xff);
+    let line = match site.rules.since(7, 0) {
+        Some(true) => UNKNOWN_TYPE.line([&site.module(), &kind]),
+        _ => UNKNOWN_TYPE_OLD.line([&site.module(), &kind]),
+    };
     not_known(site, ENOEXEC, line)
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Version((7, 0)),
+        "module {module}: Unknown relocation: 0x{type:x}",
+        "it has a relocation of type 0x{type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNKNOWN_TYPE_OLD[2] Effect::Refuses(ENOEXEC), Availability::Not(&Availability::Version((7, 0))),
+        "module {module}: Unknown relocation: {type:x}",
+        "it has a relocation of type 0x{type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
 }

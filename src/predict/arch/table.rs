@@ -5,9 +5,13 @@ use std::collections::HashSet;
 
 use crate::kernel::Machine;
 use crate::predict::arch::value::{Addresses, Range, SymbolLocation, ValueBounds};
+pub(crate) use crate::predict::availability::Availability;
 use crate::predict::errno::ENOEXEC;
 use crate::predict::load_info::{ElfHeader, LoadInfo, SectionHeader, SymbolEntry};
+use crate::predict::message::{Effect, messages};
 use crate::predict::rules::Rules;
+use crate::predict::verdict::LoaderStep;
+use crate::template::Line;
 
 /// The loader of one architecture.
 pub(crate) struct Arch {
@@ -49,9 +53,7 @@ pub(super) const PLAIN: Arch = Arch {
     accepts: |header, machine| header.machine == machine.number,
     tables: RelocationTables::Rela,
     types: &[],
-    unknown_type: |site| {
-        not_known(site, ENOEXEC, format!("module {}: Unknown relocation: {}", site.module(), site.kind()))
-    },
+    unknown_type: |site| not_known(site, ENOEXEC, UNKNOWN_TYPE.line([&site.module(), &site.kind()])),
     overflow: never,
     sections: &[],
     last_sections: &[],
@@ -78,64 +80,6 @@ pub(crate) struct RelocationType {
     /// The kernels that support it.
     pub(crate) since: Availability,
     pub(crate) effect: RelocationEffect,
-}
-
-/// The kernels that have a behaviour.
-#[derive(Clone, Copy)]
-pub(crate) enum Availability {
-    /// All kernels that were read.
-    Always,
-    /// Not the first version, but certainly the second; no source between them was read.
-    Between((u32, u32), (u32, u32)),
-    /// Kernels of this version and later.
-    Version((u32, u32)),
-    /// Kernels with an option.
-    Option(&'static str),
-    /// Kernels with an option, which also have a message in their image that others lack.
-    OptionOrMessage(&'static str, &'static str),
-    /// Kernels whose image contains this text; where the image is not known, the other condition decides.
-    Image(&'static str, &'static Availability),
-    /// Kernels for which all of these hold.
-    All(&'static [Availability]),
-    /// Kernels for which this does not hold.
-    Not(&'static Availability),
-}
-
-impl Availability {
-    /// Does this kernel have the behaviour?
-    pub(crate) fn holds(self, rules: &Rules<'_>) -> Option<bool> {
-        match self {
-            Availability::Always => Some(true),
-            Availability::Version((major, minor)) => rules.since(major, minor),
-            Availability::Between(without, with) => match rules.major_minor()? {
-                ours if ours >= with => Some(true),
-                ours if ours <= without => Some(false),
-                _ => None,
-            },
-            Availability::Option(option) => rules.option(option),
-            Availability::OptionOrMessage(option, message) => rules.option(option).or_else(|| rules.prints(message)),
-            Availability::Image(text, otherwise) => rules.prints(text).or_else(|| otherwise.holds(rules)),
-            Availability::All(all) => {
-                let mut holds = all.iter().map(|one| one.holds(rules));
-                match holds.clone().any(|one| one == Some(false)) {
-                    true => Some(false),
-                    false => holds.all(|one| one == Some(true)).then_some(true),
-                }
-            }
-            Availability::Not(other) => other.holds(rules).map(|holds| !holds),
-        }
-    }
-
-    /// The option that would decide it, if the option is the unknown fact.
-    pub(crate) fn open_option(self, rules: &Rules<'_>) -> Option<&'static str> {
-        match self {
-            Availability::Option(option) | Availability::OptionOrMessage(option, _) => Some(option),
-            Availability::Image(_, otherwise) => otherwise.open_option(rules),
-            Availability::All(all) => all.iter().find(|one| one.holds(rules).is_none())?.open_option(rules),
-            Availability::Not(other) => other.open_option(rules),
-            Availability::Always | Availability::Between(..) | Availability::Version(_) => None,
-        }
-    }
 }
 
 /// The effect of a relocation, as far as it decides whether the loader refuses it.
@@ -181,13 +125,13 @@ pub(crate) enum RelocationResult {
 /// A refusal: the errno, the line if there is one, and the reason.
 pub(crate) struct Refusal {
     pub(crate) errno: i32,
-    pub(crate) line: Option<String>,
+    pub(crate) line: Option<Line>,
     pub(crate) note: String,
 }
 
 impl Refusal {
-    pub(crate) fn new(errno: i32, line: impl Into<String>, note: impl Into<String>) -> Refusal {
-        Refusal { errno, line: Some(line.into()), note: note.into() }
+    pub(crate) fn new(errno: i32, line: Line, note: impl Into<String>) -> Refusal {
+        Refusal { errno, line: Some(line), note: note.into() }
     }
 
     pub(crate) fn silent(errno: i32, note: impl Into<String>) -> Refusal {
@@ -201,8 +145,8 @@ pub(crate) struct RequiredSections {
     pub(crate) since: Availability,
     /// All of these sections must exist.
     pub(crate) names: &'static [&'static str],
-    /// The line, after the module's name; `None` for a silent refusal.
-    pub(crate) line: Option<&'static str>,
+    /// The line about a module of this name; `None` for a silent refusal.
+    pub(crate) line: Option<fn(&str) -> Line>,
 }
 
 /// A relocation as it is in the file.
@@ -330,7 +274,7 @@ impl Arch {
                 Some(false) => {}
                 Some(true) => {
                     let note = format!("it has no section {name}, which kernels for {} ask for", self.name);
-                    let line = line.map(|line| line.replace("NAME", &loaded.own_name));
+                    let line = line.map(|line| line(&loaded.own_name));
                     missing.refusal = Some(Refusal { errno: ENOEXEC, line, note });
                     return missing;
                 }
@@ -384,10 +328,17 @@ fn never(site: &RelocationSite<'_>) -> Refusal {
     Refusal::silent(ENOEXEC, format!("the value of a relocation of type {} does not fit", site.kind()))
 }
 
-pub(super) fn does_not_fit(site: &RelocationSite<'_>, errno: i32, line: String) -> Refusal {
+pub(super) fn does_not_fit(site: &RelocationSite<'_>, errno: i32, line: Line) -> Refusal {
     Refusal::new(errno, line, format!("the value of a relocation of type {} does not fit", site.kind()))
 }
 
-pub(super) fn not_known(site: &RelocationSite<'_>, errno: i32, line: String) -> Refusal {
+pub(super) fn not_known(site: &RelocationSite<'_>, errno: i32, line: Line) -> Refusal {
     Refusal::new(errno, line, format!("a relocation of type {}, which the loader does not know", site.kind()))
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module {module}: Unknown relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
 }

@@ -7,6 +7,8 @@ use crate::predict::arch::table::{
 };
 use crate::predict::arch::value::{Addresses, Range};
 use crate::predict::errno::ENOEXEC;
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 /// Modules and the kernel share the uppermost 2 GiB (arch/x86/include/asm/pgtable_64_types.h).
 const UPPERMOST: (i128, i128) = (-(1 << 31), -1);
@@ -29,14 +31,14 @@ pub(super) const X86_64: Arch = Arch {
     unknown_type: |site| {
         // Before 3.5 it named no file.
         let line = match site.rules.since(3, 5) {
-            Some(false) => format!("module {}: Unknown rela relocation: {}", site.module(), site.kind()),
-            _ => format!("module: {}: Unknown rela relocation: {}", site.module(), site.kind()),
+            Some(false) => UNKNOWN_TYPE_OLD.line([&site.module(), &site.kind()]),
+            _ => UNKNOWN_TYPE.line([&site.module(), &site.kind()]),
         };
         not_known(site, ENOEXEC, line)
     },
     overflow: |site| {
         let value = site.value.exact().map_or(String::new(), |value| format!("{value:x}"));
-        let line = format!("module: overflow in relocation type {} val {value}", site.kind());
+        let line = OVERFLOW.line([&site.kind(), &value]);
         let note = format!("the value of a relocation of type {} does not fit", site.kind());
         Refusal { errno: ENOEXEC, line: Some(line), note }
     },
@@ -56,9 +58,25 @@ pub(super) const I386: Arch = Arch {
         since(4, "PLT32", Availability::Between((4, 3), (5, 12)), RelocationEffect::Stored(4)),
     ],
     unknown_type: |site| {
-        let line = format!("module: {}: Unknown relocation: {}", site.module(), site.kind());
+        let line = UNKNOWN_TYPE_32.line([&site.module(), &site.kind()]);
         not_known(site, ENOEXEC, line)
     },
     addresses: Addresses { modules: UPPERMOST, kernel: UPPERMOST, reach: 1 << 31, apart: 1 << 31 },
     ..PLAIN
 };
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNKNOWN_TYPE[2] Effect::Refuses(ENOEXEC), Availability::Version((3, 5)),
+        "module: {module}: Unknown rela relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNKNOWN_TYPE_OLD[2] Effect::Refuses(ENOEXEC), Availability::Not(&Availability::Version((3, 5))),
+        "module {module}: Unknown rela relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    OVERFLOW[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module: overflow in relocation type {type:d} val {value:*}",
+        "a value does not fit into 32 bits: the module was likely not compiled with -mcmodel=kernel";
+    UNKNOWN_TYPE_32[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "module: {module}: Unknown relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+}

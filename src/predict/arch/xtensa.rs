@@ -3,7 +3,10 @@
 use crate::predict::arch::table::{
     Arch, PLAIN, Refusal, RelocationEffect, RelocationSite, RelocationTables, not_known, row,
 };
+use crate::predict::availability::Availability;
 use crate::predict::errno::ENOEXEC;
+use crate::predict::message::{Effect, messages};
+use crate::predict::verdict::LoaderStep;
 
 pub(super) const XTENSA: Arch = Arch {
     name: "xtensa",
@@ -29,9 +32,22 @@ pub(super) const XTENSA: Arch = Arch {
 /// SLOT1_OP to SLOT14_OP, SLOT0_ALT to SLOT14_ALT, and the rest.
 fn unknown_type(site: &RelocationSite<'_>) -> Refusal {
     let what = match site.kind() {
-        21..=34 => "unexpected FLIX relocation",
-        35..=49 => "unexpected ALT relocation",
-        _ => "unexpected relocation",
+        21..=34 => UNEXPECTED_FLIX,
+        35..=49 => UNEXPECTED_ALT,
+        _ => UNEXPECTED,
     };
-    not_known(site, ENOEXEC, format!("{}: {what}: {}", site.module(), site.kind()))
+    not_known(site, ENOEXEC, what.line([&site.module(), &site.kind()]))
+}
+
+messages! {
+    Some(LoaderStep::Relocations);
+    UNEXPECTED_FLIX[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: unexpected FLIX relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNEXPECTED_ALT[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: unexpected ALT relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
+    UNEXPECTED[2] Effect::Refuses(ENOEXEC), Availability::Always,
+        "{module}: unexpected relocation: {type:d}",
+        "it has a relocation of type {type}, which the loader of this machine does not know: it was compiled with other options or a newer compiler than the kernel";
 }

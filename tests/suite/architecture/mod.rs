@@ -22,11 +22,12 @@ use source::Sources;
 
 /// The layers from the bottom up. `door` contains the macros of the feature `internals`, `lib` is the crate's root, which lists
 /// the public names, and `main` is the program.
-const LAYERS: [&str; 36] = [
+const LAYERS: [&str; 37] = [
     "door",
     "escape",
     "error",
     "budget",
+    "template",
     "text",
     "progress",
     "edit",
