@@ -118,6 +118,10 @@ mod error;
 pub mod escape;
 #[cfg(not(feature = "internals"))]
 mod escape;
+#[cfg(all(feature = "program", feature = "internals"))]
+pub mod explain;
+#[cfg(all(feature = "program", not(feature = "internals")))]
+mod explain;
 #[cfg(all(feature = "patch", feature = "internals"))]
 pub mod guard;
 #[cfg(all(feature = "patch", not(feature = "internals")))]

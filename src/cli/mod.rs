@@ -10,6 +10,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod enrol;
+mod explain;
 mod kernel;
 mod known;
 mod lab;
@@ -109,6 +110,8 @@ enum Command {
     Diff(diff::Args),
     /// Predict whether a kernel accepts a module
     Check(check::Args),
+    /// Explain what logs and programs say about a module that does not load
+    Explain(explain::Args),
     /// Show the known facts of a kernel, each with its source
     Kernel(kernel::Args),
     /// Show the vermagic a build tree produces, and how to match a kernel's
@@ -236,6 +239,7 @@ fn run(command: Command, session: &mut Session<'_>) -> Result<Status, Failure> {
         Command::Show(args) => show::run(args, session),
         Command::Diff(args) => diff::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Explain(args) => explain::run(args, session),
         Command::Kernel(args) => kernel::run(args, session),
         Command::Tree(args) => tree::run(args, session),
         Command::Scan(args) => scan::run(args, session),

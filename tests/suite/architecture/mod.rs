@@ -22,7 +22,7 @@ use source::Sources;
 
 /// The layers from the bottom up. `door` contains the macros of the feature `internals`, `lib` is the crate's root, which lists
 /// the public names, and `main` is the program.
-const LAYERS: [&str; 37] = [
+const LAYERS: [&str; 38] = [
     "door",
     "escape",
     "error",
@@ -44,6 +44,7 @@ const LAYERS: [&str; 37] = [
     "comparison",
     "predict",
     "predict_file",
+    "explain",
     "buildtree",
     "vault",
     "check",

@@ -1,0 +1,26 @@
+//! Explains what a person has of a module that does not load: lines of logs and programs, names of errors and kernels.
+//!
+//! It is [`crate::predict`] in reverse: each line that a rule can print is recognised by the template that writes it. Related
+//! lines form one story. A line that is not known is reported as unknown. Pure, except for [`running`].
+//!
+//! - `prefix`: what logs put before a line
+//! - `known`: recognises a line; the lines are in `loader`, `relocation`, `signature`, `program` and `oops`, one subject each
+//! - `error_name`, `kernel_name`: errors and kernels by their names
+//! - `story`: joins related lines
+//! - `running`: reads the log of the running kernel
+
+mod error_name;
+mod kernel_name;
+mod known;
+mod loader;
+mod oops;
+mod prefix;
+mod program;
+mod relocation;
+mod report;
+pub mod running;
+mod signature;
+mod story;
+
+pub use report::{ExactFact, ExplainReport, ExplainedLine, NextStep, Outcome, StatedFact, Story};
+pub use story::explain;
