@@ -54,11 +54,16 @@ impl Message {
 }
 
 /// Declares the messages of one file: a template for each, by which the line is written, and the list `MESSAGES`, by which lines
-/// are recognised. `_` as a name is a line that only other programs write.
+/// are recognised. A message may have another step than the file's: `NAME[1] => Step …`.
 macro_rules! messages {
+    (@step $step:expr) => { $step };
+    (@step $step:expr, $own:ident) => { Some(crate::predict::verdict::LoaderStep::$own) };
     (
         $step:expr;
-        $($(#[$attribute:meta])* $name:ident[$places:literal] $effect:expr, $kernels:expr, $text:literal, $meaning:literal;)*
+        $(
+            $(#[$attribute:meta])*
+            $name:ident[$places:literal] $(=> $own:ident)? $effect:expr, $kernels:expr, $text:literal, $meaning:literal;
+        )*
     ) => {
         $(
             $(#[$attribute])*
@@ -68,7 +73,7 @@ macro_rules! messages {
         pub(crate) const MESSAGES: &[crate::predict::message::Message] = &[
             $(crate::predict::message::Message {
                 text: $name.text(),
-                step: $step,
+                step: crate::predict::message::messages!(@step $step $(, $own)?),
                 effect: $effect,
                 kernels: $kernels,
                 meaning: $meaning,

@@ -32,7 +32,7 @@ pub(super) fn blacklist(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &m
         return Ok(());
     }
     if attempt.rules.since(5, 11) == Some(true) {
-        record.say(on_blacklist::BLACKLISTED.line([&loaded.name]));
+        record.say(BLACKLISTED.line([&loaded.name]));
     }
     let note = "its name is in module_blacklist= on the kernel's command line";
     record.fail(LoaderStep::Blacklist, errno::EPERM, note, Some(&policy.source))
@@ -94,22 +94,10 @@ pub(super) fn in_sysfs(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &mu
 
 messages! {
     Some(LoaderStep::Name);
+    BLACKLISTED[1] => Blacklist Effect::Refuses(errno::EPERM), Availability::Version((5, 11)),
+        "Module {module} is blacklisted",
+        "its name is in module_blacklist= on the kernel's command line";
     ALREADY_LOADED[1] Effect::Refuses(errno::EINVAL), Availability::Always,
         "{module}: module is already loaded",
         "something of this name is built into the kernel, or loaded, and has a folder in /sys/module";
-}
-
-/// The message of the kernel's blacklist.
-pub(super) mod on_blacklist {
-    use crate::predict::availability::Availability;
-    use crate::predict::errno;
-    use crate::predict::message::{Effect, messages};
-    use crate::predict::verdict::LoaderStep;
-
-    messages! {
-        Some(LoaderStep::Blacklist);
-        BLACKLISTED[1] Effect::Refuses(errno::EPERM), Availability::Version((5, 11)),
-            "Module {module} is blacklisted",
-            "its name is in module_blacklist= on the kernel's command line";
-    }
 }

@@ -20,7 +20,7 @@ pub(super) fn livepatch(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record: &m
             Ok(())
         }
         Some(false) => {
-            record.say(livepatches::UNSUPPORTED.line([&loaded.own_name]));
+            record.say(NO_LIVEPATCHES.line([&loaded.own_name]));
             record.fail(LoaderStep::Livepatch, errno::ENOEXEC, "a livepatch, and the kernel accepts none", None)
         }
         None => {
@@ -81,25 +81,13 @@ pub(super) fn constructors(attempt: &Attempt<'_>, loaded: &LoadInfo<'_>, record:
 
 messages! {
     Some(LoaderStep::Sections);
+    NO_LIVEPATCHES[1] => Livepatch Effect::Refuses(errno::ENOEXEC), Availability::Version((4, 7)),
+        "{module}: module is marked as livepatch module, but livepatch support is disabled",
+        "it is a livepatch, and the kernel was built without CONFIG_LIVEPATCH";
     WRITE_AND_EXECUTE[3] Effect::Refuses(errno::ENOEXEC), Availability::Rule(Rule::WriteOrExecute),
         "{module}: section {section:*} (index {index:d}) has invalid WRITE|EXEC flags",
         "section {section} is both writable and executable";
     TWO_CONSTRUCTORS[1] Effect::Refuses(errno::EINVAL), Availability::Rule(Rule::Constructors),
         "{module}: has both .ctors and .init_array.",
         "it has constructors in both .ctors and .init_array";
-}
-
-/// The message about livepatches.
-pub(super) mod livepatches {
-    use crate::predict::availability::Availability;
-    use crate::predict::errno;
-    use crate::predict::message::{Effect, messages};
-    use crate::predict::verdict::LoaderStep;
-
-    messages! {
-        Some(LoaderStep::Livepatch);
-        UNSUPPORTED[1] Effect::Refuses(errno::ENOEXEC), Availability::Version((4, 7)),
-            "{module}: module is marked as livepatch module, but livepatch support is disabled",
-            "it is a livepatch, and the kernel was built without CONFIG_LIVEPATCH";
-    }
 }

@@ -129,7 +129,7 @@ messages! {
     INTERWORKING[4] Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: section {section:d} reloc {index:d} sym '{symbol:*}': unsupported interworking call (ARM -> Thumb)",
         "a branch of ARM code goes to Thumb code";
-    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_PLT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module PLT section(s) missing",
         "it lacks the sections for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }

@@ -179,7 +179,7 @@ messages! {
     OVERFLOW_OLD[3] Effect::Refuses(ENOEXEC), Availability::Not(&Availability::Version((6, 5))),
         "module {module}: overflow in relocation type {type:d} val {value:*}",
         "the value of a relocation of type {type} does not fit: the module lies too far from what it refers to";
-    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_PLT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module PLT section(s) missing",
         "it lacks the sections for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }

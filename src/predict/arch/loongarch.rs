@@ -127,13 +127,13 @@ messages! {
     ODD_JUMP[2] Effect::Refuses(ENOEXEC), Availability::Always,
         "module {module}: jump offset = 0x{values:*}",
         "a branch goes to an address that is no multiple of four, or too far away";
-    NO_GOT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_GOT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module GOT section(s) missing",
         "it lacks the section for addresses (.got), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
-    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_PLT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module PLT section(s) missing",
         "it lacks the section for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
-    NO_PLT_INDEX[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_PLT_INDEX[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module PLT.IDX section(s) missing",
         "it lacks the section .plt.idx, which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }

@@ -245,13 +245,13 @@ messages! {
     BAD_TOC[3] Effect::Refuses(ENOEXEC), Availability::Always,
         "module_64: {module}: bad {type} relocation (0x{values:*}",
         "a value is too far from the TOC, or odd";
-    NO_STUBS[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_STUBS[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "module_64: {module}: doesn't contain .stubs.",
         "it lacks the section for calls (.stubs): it was not linked by kbuild";
-    NO_GOT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_GOT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "module_64: {module}: doesn't contain .mygot.",
         "it lacks the section .mygot: it was built for a kernel without CONFIG_PPC_KERNEL_PCREL";
-    NO_PLT[0] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_PLT[0] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "module_32: Module doesn't contain .plt or .init.plt sections.",
         "it lacks the sections for jumps (.plt): it was not linked by kbuild";
 }

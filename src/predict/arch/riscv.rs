@@ -236,13 +236,13 @@ messages! {
     ALIGN[2] Effect::Refuses(EINVAL), Availability::Always,
         "{module}: The unexpected relocation type 'R_RISCV_ALIGN' from PC = {place:*}",
         "it wants code aligned, which only a linker can do: it was compiled without -mno-relax";
-    NO_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_PLT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module PLT section(s) missing",
         "it lacks the section for jumps (.plt), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
-    NO_GOT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_GOT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module GOT section(s) missing",
         "it lacks the section for addresses (.got), which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
-    NO_GOT_PLT[1] Effect::Refuses(ENOEXEC), Availability::Always,
+    NO_GOT_PLT[1] => Sections Effect::Refuses(ENOEXEC), Availability::Always,
         "{module}: module GOT.PLT section(s) missing",
         "it lacks the section .got.plt, which the kernel's build system adds: it was not linked by kbuild, or for another configuration";
 }
