@@ -23,7 +23,8 @@ pub(super) struct Args {
     #[command(flatten)]
     modules: Modules,
     /// The kernel: running, vermagic:STRING, an image (vmlinuz), a folder (/lib/modules/RELEASE), a package (.deb
-    /// and others, or A+B), or a module of that kernel; several may be named
+    /// and others, or A+B), or a module of that kernel; a pasted line (version magic 'A' should be 'B', uname -a,
+    /// /proc/version) or a log (dmesg:FILE); several may be named
     #[arg(long = "kernel", required = true, value_name = "K")]
     kernels: Vec<OsString>,
     /// The checks that the kernel is asked to skip, as by modprobe --force-vermagic, --force-modversion, --force

@@ -35,6 +35,7 @@ mod name;
 mod note;
 mod origin;
 pub(crate) mod packed;
+mod pasted;
 mod place;
 pub mod preference;
 pub mod realtime;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::kernel::pasted;
 use crate::vermagic::Vermagic;
 
 /// The prefix of a version magic that is given instead of a kernel.
@@ -48,7 +49,8 @@ impl KernelName {
 }
 
 impl From<&OsStr> for KernelName {
-    /// Parses a name. Packages have a `+` in their names, so the whole name is tried as a path first, and a `+` separates
+    /// Parses a name. What people paste names a kernel too: the loader's line `version magic 'A' should be 'B'`, `uname -a`, the
+    /// text of /proc/version, and `dmesg:FILE`, a log with such a line. Packages have a `+` in their names, so the whole name is tried as a path first, and a `+` separates
     /// two paths only if both exist. A name that fits nothing is one path.
     fn from(name: &OsStr) -> KernelName {
         let bytes = name.as_bytes();
@@ -56,7 +58,12 @@ impl From<&OsStr> for KernelName {
             return KernelName::Running;
         }
         if let Some(string) = bytes.strip_prefix(VERMAGIC.as_bytes()) {
-            return KernelName::Vermagic(Vermagic::parse(string));
+            return KernelName::Vermagic(Vermagic::parse(pasted::unquoted(string)));
+        }
+        if !Path::new(name).exists()
+            && let Some(vermagic) = pasted::vermagic(name)
+        {
+            return KernelName::Vermagic(vermagic);
         }
         let whole = || vec![PathBuf::from(name)];
         KernelName::Paths(match Path::new(name).exists() {
