@@ -23,6 +23,7 @@ mod architecture;
 mod buildtree;
 mod cli;
 mod evidence;
+mod explain;
 mod export;
 mod fixtures;
 mod guards;

@@ -50,7 +50,10 @@ fn insmod(bytes: &[u8], kernel: &Kernel, force: Force) -> Verdict {
 
 fn judge(bytes: &[u8], kernel: &Kernel, load: LoadOptions) -> Verdict {
     let module = Module::read(bytes).ok();
-    predict(&Candidate { bytes, module: module.as_ref(), packing: None }, kernel, &load)
+    let verdict = predict(&Candidate { bytes, module: module.as_ref(), packing: None }, kernel, &load);
+    // Each line that is predicted here must be one that `explain` knows.
+    crate::explain::assert_explained(&verdict);
+    verdict
 }
 
 /// The module is refused at this step with this errno, and these are the lines.
