@@ -2,7 +2,7 @@
 //! it is recognised.
 //!
 //! A place is `{name}` for a word, `{name:d}` for a decimal number, `{name:x}` for a hexadecimal one, and `{name:*}` for any
-//! text, also none. A word is not empty and has neither spaces nor colons.
+//! text, also none. A word has neither spaces nor colons; it may be empty, because a damaged module has empty names.
 
 use std::fmt;
 
@@ -83,9 +83,7 @@ impl PlaceKind {
         match self {
             PlaceKind::Any => true,
             PlaceKind::Word if text == NO_NAME => true,
-            PlaceKind::Word => {
-                !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == ':')
-            }
+            PlaceKind::Word => !text.chars().any(|c| c.is_whitespace() || c == ':'),
             PlaceKind::Decimal => {
                 let digits = text.strip_prefix('-').unwrap_or(text);
                 !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -231,7 +229,6 @@ mod tests {
         let pattern = Pattern::of(RELOCATION.text());
         for other in [
             "two words: relocation 57 at ff08",
-            ": relocation 57 at ff08",
             "foo: relocation many at ff08",
             "foo: relocation 57 at nowhere",
             "foo: relocation 57 at ff08.",
@@ -239,7 +236,9 @@ mod tests {
         ] {
             assert_eq!(pattern.read(other), None, "{other}");
         }
-        assert!(pattern.read(&format!("{NO_NAME}: relocation -1 at 0")).is_some());
+        for line in [format!("{NO_NAME}: relocation -1 at 0"), ": relocation 57 at ff08".to_owned()] {
+            assert!(pattern.read(&line).is_some(), "{line}");
+        }
     }
 
     #[test]

@@ -120,8 +120,8 @@ fn print(report: &ExplainReport, session: &mut Session<'_>) -> Result<(), Failur
     }
     // Of few lines it is interesting which are not known.
     if report.lines <= FEW {
-        for (number, line) in &report.unknown {
-            writeln!(session.out, "  line {number:<12} {}", for_eyes(line))?;
+        for line in &report.unknown {
+            writeln!(session.out, "  line {:<12} {}", line.number, for_eyes(&line.text))?;
         }
     }
     Ok(())

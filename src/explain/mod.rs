@@ -22,5 +22,5 @@ pub mod running;
 mod signature;
 mod story;
 
-pub use report::{ExactFact, ExplainReport, ExplainedLine, NextStep, Outcome, StatedFact, Story};
+pub use report::{ExactFact, ExplainReport, ExplainedLine, NextStep, Outcome, StatedFact, Story, UnknownLine};
 pub use story::explain;

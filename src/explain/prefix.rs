@@ -52,8 +52,10 @@ fn dated(line: &str) -> Option<&str> {
     let mut rest = line;
     let mut has_time = false;
     while let Some((word, after)) = rest.split_once(' ') {
-        let is_time =
-            word.contains(':') && word.bytes().all(|byte| byte.is_ascii_digit() || b":.,TZ+-".contains(&byte));
+        let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
+        let is_time = (has_digit || has_time)
+            && word.contains(':')
+            && word.bytes().all(|byte| byte.is_ascii_digit() || b":.,TZ+-".contains(&byte));
         let is_day = word.len() == 3 && word.chars().next().is_some_and(char::is_alphabetic) && !has_time;
         let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
         let is_priority = has_time && matches!(word, "V" | "D" | "I" | "W" | "E" | "F");

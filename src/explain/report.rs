@@ -13,14 +13,23 @@ pub struct ExplainReport {
     pub lines: usize,
     /// What happened, story by story, in the order of their first lines.
     pub stories: Vec<Story>,
-    /// The lines that are not known: the number and the text.
-    pub unknown: Vec<(usize, String)>,
+    /// The lines that are not known.
+    pub unknown: Vec<UnknownLine>,
 }
 
 impl ExplainReport {
-    pub(super) fn new(lines: usize, stories: Vec<Story>, unknown: Vec<(usize, String)>) -> ExplainReport {
+    pub(super) fn new(lines: usize, stories: Vec<Story>, unknown: Vec<UnknownLine>) -> ExplainReport {
         ExplainReport { schema_version: 1, r#type: "explain", lines, stories, unknown }
     }
+}
+
+/// A line that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnknownLine {
+    /// The number of the line, from 1.
+    pub number: usize,
+    /// The line, without what a log put before it.
+    pub text: String,
 }
 
 /// What became of a module.

@@ -6,7 +6,7 @@ use crate::explain::kernel_name::{self, NamedFact};
 use crate::explain::known::{self, KnownLine, Recognised};
 use crate::explain::oops::OopsPart;
 use crate::explain::program::Report;
-use crate::explain::report::{ExplainReport, ExplainedLine, NextStep, Outcome, StatedFact, Story};
+use crate::explain::report::{ExplainReport, ExplainedLine, NextStep, Outcome, StatedFact, Story, UnknownLine};
 use crate::explain::{error_name, prefix};
 use crate::predict::errno::{EACCES, EINVAL, ENOENT, ENOEXEC};
 use crate::predict::message::{Effect, Message};
@@ -80,7 +80,7 @@ impl Event {
     /// The module that the line names.
     fn module(&self) -> Option<String> {
         if let Some(name) = self.value("module") {
-            let is_name = name != NO_NAME && name != "module";
+            let is_name = !name.is_empty() && name != NO_NAME && name != "module";
             return is_name.then(|| plain_name(name));
         }
         self.value("file").and_then(name_of_path)
@@ -135,7 +135,7 @@ pub fn explain<'l>(lines: impl IntoIterator<Item = &'l str>) -> ExplainReport {
     for (number, line) in &lines {
         match said(line, has_modinfo) {
             Some(said) => joiner.add(Event { number: *number, text: (*line).to_owned(), count: 1, said }),
-            None => unknown.push((*number, (*line).to_owned())),
+            None => unknown.push(UnknownLine { number: *number, text: (*line).to_owned() }),
         }
     }
     ExplainReport::new(lines.len(), joiner.stories(), unknown)
@@ -170,6 +170,11 @@ impl Joiner {
         match &event.said {
             Said::Named(fact) => {
                 if let NamedFact::Release(release) = fact {
+                    // After the boot of another kernel, lines about a module are a new story.
+                    if self.kernel.as_ref().is_some_and(|before| before != release) {
+                        self.by_module.clear();
+                        (self.oops, self.last) = (None, None);
+                    }
                     self.kernel = Some(release.clone());
                 }
                 self.described.push(event);
@@ -224,7 +229,7 @@ impl Joiner {
         let just_before = self.last.filter(|(at, number)| {
             let draft = self.drafts.get(*at);
             event.number.saturating_sub(*number) <= NEAR
-                && draft.is_some_and(|draft| !draft.is_refused() && draft.events.iter().any(|one| goes_on(one)))
+                && draft.is_some_and(|draft| !draft.is_refused() && draft.events.iter().any(goes_on))
                 && event.refuses().is_some()
         });
         let same_error = || {
@@ -579,7 +584,10 @@ fn of_others(draft: &Draft, story: &mut Story) {
         of_loader(draft, event, story);
         // Without another line it is not certain that the kernel refused the module.
         let is_certain = failed.is_some() || errno.is_some();
-        let is_refusing = matches!(story.step, Some(LoaderStep::Btf | LoaderStep::Memory)) || is_certain;
+        let is_refusing = matches!(story.step, Some(LoaderStep::Btf | LoaderStep::Memory))
+            || is_certain
+            || event.text.contains("no symbol version for")
+                && draft.kernel.as_deref().is_some_and(refuses_missing_versions);
         if !is_refusing {
             story.outcome = Outcome::Loaded;
             story.set_errno(None);
@@ -624,6 +632,13 @@ fn of_others(draft: &Draft, story: &mut Story) {
     story.reason = format!("{}; nothing here says that it failed", meaning_of(message, known));
     let versions = message.versions();
     story.printed_by = (!versions.is_empty()).then_some(versions);
+}
+
+/// Does this kernel certainly refuse a module without the CRC of a symbol (2.6.28 to 4.8, `check_version`)?
+fn refuses_missing_versions(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-', '+']).map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    ((2, 6, 28)..(4, 8, 0)).contains(&version)
 }
 
 /// What modinfo's lines and those about a kernel state.

@@ -282,6 +282,8 @@ impl RuleSpan {
             row.map_or((NEVER, NOW, ""), |RuleRow(_, from, until, option, _)| (*from, *until, option));
         // The reasons came with lockdown, in 5.4.
         let from = if rule == Rule::SignatureReasons { at(5, 4) } else { from };
+        // The rules without versions in the table are decided by a function.
+        let until = if until.1 == NEVER.1 { NOW } else { until };
         let backports =
             TAKEN_OVER.iter().filter(|(of, ..)| *of == rule).map(|(_, (major, minor), _, with)| match *with {
                 u32::MAX => format!("perhaps late {major}.{minor}"),

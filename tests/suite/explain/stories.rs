@@ -60,6 +60,22 @@ fn version_magic_shows_what_differs_and_what_to_build_for() {
 }
 
 #[test]
+fn a_missing_crc_is_a_refusal_where_the_kernel_is_known_to_refuse_it() {
+    let line = "fmem: no symbol version for module_layout";
+    assert_eq!(story(&[line]).outcome, Outcome::Loaded);
+    let story = story(&["Linux host 2.6.32-279.el6.x86_64 #1 SMP Fri Jun 22 12:19:21 UTC 2012 x86_64", line]);
+    assert_eq!((story.outcome, story.step), (Outcome::Refused, Some(LoaderStep::ModuleLayout)));
+}
+
+#[test]
+fn another_kernel_begins_another_story() {
+    let line = "foo: Unknown symbol bar (err -2)";
+    let report = explain(["Linux version 6.1.0 (x@y) #1 SMP", line, "Linux version 6.2.0 (x@y) #1 SMP", line]);
+    let kernels: Vec<&str> = report.stories.iter().filter_map(|story| story.kernel.as_deref()).collect();
+    assert_eq!(kernels, ["6.1.0", "6.2.0"]);
+}
+
+#[test]
 fn lines_of_two_modules_are_two_stories() {
     let report = explain([
         "foo: Unknown symbol bar (err -2)",
@@ -110,5 +126,6 @@ fn an_oops_names_the_module_the_kernel_and_the_taint() {
 fn an_unknown_line_is_reported_as_unknown() {
     let report = explain(["something about a module that no kernel prints", ""]);
     assert!(report.stories.is_empty());
-    assert_eq!(report.unknown, [(1, "something about a module that no kernel prints".to_owned())]);
+    let [unknown] = report.unknown.as_slice() else { panic!("{:#?}", report.unknown) };
+    assert_eq!((unknown.number, unknown.text.as_str()), (1, "something about a module that no kernel prints"));
 }
