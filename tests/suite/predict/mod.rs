@@ -48,12 +48,21 @@ fn insmod(bytes: &[u8], kernel: &Kernel, force: Force) -> Verdict {
     judge(bytes, kernel, LoadOptions { force, alone: true, ..LoadOptions::default() })
 }
 
+/// The verdict for a plain insmod of a damaged module, whose names, and so its lines, can have any characters.
+fn insmod_damaged(bytes: &[u8], kernel: &Kernel, force: Force) -> Verdict {
+    predicted(bytes, kernel, LoadOptions { force, alone: true, ..LoadOptions::default() })
+}
+
 fn judge(bytes: &[u8], kernel: &Kernel, load: LoadOptions) -> Verdict {
-    let module = Module::read(bytes).ok();
-    let verdict = predict(&Candidate { bytes, module: module.as_ref(), packing: None }, kernel, &load);
+    let verdict = predicted(bytes, kernel, load);
     // Each line that is predicted here must be one that `explain` knows.
     crate::explain::assert_explained(&verdict);
     verdict
+}
+
+fn predicted(bytes: &[u8], kernel: &Kernel, load: LoadOptions) -> Verdict {
+    let module = Module::read(bytes).ok();
+    predict(&Candidate { bytes, module: module.as_ref(), packing: None }, kernel, &load)
 }
 
 /// The module is refused at this step with this errno, and these are the lines.
