@@ -571,7 +571,7 @@ mod tests {
         assert_eq!(refusal(&stranger, V6_12).1, "type 9 (STRUCT): Invalid name");
     }
 
-    fn lines(module: &Maker) -> Vec<String> {
+    fn lines(module: &Maker) -> Vec<crate::template::Line> {
         match check(module, V6_12) {
             Validity::Invalid(rejection) => rejection.lines,
             other => panic!("{other:?}"),
