@@ -66,7 +66,7 @@ pub(super) fn of_text(text: &str) -> Option<i32> {
     if !number.is_empty() && number.len() <= 3 && number.bytes().all(|byte| byte.is_ascii_digit()) {
         return number.parse().ok().filter(|errno| (1..=LAST).contains(errno) && errno_name(*errno).starts_with('E'));
     }
-    if number.starts_with('E') {
+    if number.starts_with('E') && number.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) {
         return (1..=LAST).find(|errno| errno_name(*errno) == number);
     }
     of_words(text)
