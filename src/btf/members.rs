@@ -1,5 +1,7 @@
 //! Structures: their members, and how two structures differ.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::btf::types::{Btf, BtfKind, BtfType};
@@ -131,20 +133,35 @@ pub fn differences(a: &Btf<'_>, b: &Btf<'_>, name: &str) -> Option<Vec<MemberDif
     Some(differences_of(&before, &after))
 }
 
-/// The same comparison, for members that are already read.
+/// The same comparison, for members that are already read. Types that no compiler makes have several members of one name: the first of
+/// them is compared with the first, and so on.
 pub fn differences_of(before: &[StructMember], after: &[StructMember]) -> Vec<MemberDifference> {
-    let by_name = |members: &[StructMember]| {
-        members.iter().map(|member| (member.name.clone(), member.clone())).collect::<std::collections::HashMap<_, _>>()
-    };
-    let (old, new) = (by_name(before), by_name(after));
-    let gone_or_moved = before.iter().filter(|member| new.get(&member.name) != Some(member)).map(|member| {
-        let after = new.get(&member.name).cloned();
-        MemberDifference { name: member.name.clone(), before: Some(member.clone()), after }
+    let [old, new] = [before, after].map(numbered);
+    let [old_by_name, new_by_name]: [HashMap<_, _>; 2] = [&old, &new].map(|members| members.iter().copied().collect());
+    let gone_or_moved = old.iter().filter_map(|(key, member)| {
+        let after = new_by_name.get(key).copied().cloned();
+        let is_same = after.as_ref() == Some(*member);
+        (!is_same).then(|| MemberDifference { name: member.name.clone(), before: Some((*member).clone()), after })
     });
-    let came = after.iter().filter(|member| !old.contains_key(&member.name));
-    let came =
-        came.map(|member| MemberDifference { name: member.name.clone(), before: None, after: Some(member.clone()) });
+    let came = new.iter().filter(|(key, _)| !old_by_name.contains_key(key)).map(|(_, member)| MemberDifference {
+        name: member.name.clone(),
+        before: None,
+        after: Some((*member).clone()),
+    });
     gone_or_moved.chain(came).collect()
+}
+
+/// A member with its name, and how many members of that name precede it.
+type NumberedMember<'m> = ((&'m str, usize), &'m StructMember);
+
+fn numbered(members: &[StructMember]) -> Vec<NumberedMember<'_>> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let numbers = members.iter().map(|member| {
+        let count = counts.entry(&member.name).or_default();
+        *count += 1;
+        ((member.name.as_str(), *count - 1), member)
+    });
+    numbers.collect()
 }
 
 #[cfg(test)]
@@ -183,6 +200,23 @@ mod tests {
         let member = |name: &str| StructMember { name: name.into(), offset: 0, size: 1 };
         let changes = differences_of(&[member("went")], &[member("came")]);
         assert!(changes[0].after.is_none() && changes[1].before.is_none());
+    }
+
+    #[test]
+    fn members_of_one_name_are_compared_in_their_order() {
+        let member = |offset: u64| StructMember { name: "twice".into(), offset, size: 1 };
+        let (one, two, three) = ([member(0)], [member(0), member(8)], [member(0), member(8), member(8)]);
+        for same in [&one[..], &two, &three] {
+            assert_eq!(differences_of(same, same), []);
+        }
+        let offsets = |before: &[StructMember], after: &[StructMember]| {
+            let offset = |member: Option<StructMember>| member.map(|member| member.offset);
+            let found = differences_of(before, after).into_iter();
+            found.map(|found| (offset(found.before), offset(found.after))).collect::<Vec<_>>()
+        };
+        assert_eq!(offsets(&one, &two), [(None, Some(8))]);
+        assert_eq!(offsets(&three, &two), [(Some(8), None)]);
+        assert_eq!(offsets(&two, &[member(4), member(8)]), [(Some(0), Some(4))]);
     }
 
     #[test]
