@@ -63,10 +63,10 @@ pub(super) fn event(line: &str, is_whole: bool) -> Option<ConsoleEvent> {
     if is_fault(line) {
         return Some(ConsoleEvent::Crash(CrashKind::Oops));
     }
-    if has_oops_number(line) {
+    if has_oops_number(line, is_whole) {
         return Some(ConsoleEvent::Died);
     }
-    warning(line).map(ConsoleEvent::Warning)
+    warning(line, is_whole).map(ConsoleEvent::Warning)
 }
 
 /// The cause of a panic: the kernel, or a watchdog. `None` if the line is truncated before that is clear.
@@ -167,14 +167,18 @@ fn is_fault(line: &str) -> bool {
 /// Kernel bug detected[#1]:                                  MIPS, LoongArch
 /// init(1): Kernel bad trap [#1]                             sparc
 /// ```
-fn has_oops_number(line: &str) -> bool {
+fn has_oops_number(line: &str, is_whole: bool) -> bool {
     let Some((before, number)) = line.rsplit_once("[#") else { return false };
     let Some((number, behind)) = number.split_once(']') else { return false };
     // The configuration follows: PREEMPT SMP NOPTI; ARM or THUMB2; on MIPS and LoongArch a colon.
     let is_configuration = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, ' ' | '_' | '=');
     // Another line may begin before this one has ended.
-    let own = behind.split_once(" [").map_or(behind, |(own, _)| own);
+    let (own, is_followed) = behind.split_once(" [").map_or((behind, false), |(own, _)| (own, true));
     let is_configured = own.is_empty() || own.starts_with(' ') && own.chars().all(is_configuration);
+    // Whatever a line that breaks off here would have gone on with.
+    if !is_whole && !is_followed && !behind.starts_with(" LE ") {
+        return false;
+    }
     if !is_number(number) || !is_configured && behind.trim_end() != ":" && !behind.starts_with(" LE ") {
         return false;
     }
@@ -203,8 +207,8 @@ fn has_oops_number(line: &str) -> bool {
     code.len() >= 4 && code.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Is it a report that the kernel survives, and how does it end?
-fn warning(line: &str) -> Option<ReportEnd> {
+/// Is it a report that the kernel survives, and how does it end? The line ends here if `is_whole`.
+fn warning(line: &str, is_whole: bool) -> Option<ReportEnd> {
     const BUGS: [&str; 26] = [
         "KASAN: ",
         "KFENCE: ",
@@ -283,10 +287,10 @@ fn warning(line: &str) -> Option<ReportEnd> {
             return Some(ReportEnd::AtMark);
         }
         let is_stack = begins(&STACKS, what) && [" has bad ", " decodes to bad "].iter().any(|bad| what.contains(bad));
-        let is_it = begins(&LOCKS, what) || what.ends_with(" still has locks held!") || is_stack;
+        let is_it = begins(&LOCKS, what) || is_whole && what.ends_with(" still has locks held!") || is_stack;
         return is_it.then_some(ReportEnd::Anywhere);
     }
-    if let Some(what) = line.strip_prefix("[ ").and_then(|line| line.strip_suffix(" ]")) {
+    if let Some(what) = line.strip_prefix("[ ").and_then(|line| line.strip_suffix(" ]")).filter(|_| is_whole) {
         let what = ["INFO: ", "BUG: ", "WARNING: "].iter().find_map(|level| what.strip_prefix(level))?;
         return (begins(&LOCKS, what) || what.ends_with(" still has locks held!")).then_some(ReportEnd::Anywhere);
     }

@@ -56,10 +56,10 @@ fn what_only_looks_like_it_stays() {
     }
 }
 
-#[test]
-fn each_kind_is_told_by_its_line() {
+/// The first lines of crashes, and their kinds.
+const CRASHES: &[(&str, CrashKind)] = {
     use CrashKind::{Bug, HardLockup, HungTask, Oops, Panic, RcuStall, SoftLockup};
-    for (line, expected) in [
+    &[
         ("BUG: unable to handle page fault for address: ffffc90000a4f000", Oops),
         ("BUG: kernel NULL pointer dereference, address: 0000000000000000", Oops),
         ("BUG: unable to handle kernel paging request at ffffc90000a4f000", Oops),
@@ -127,51 +127,59 @@ fn each_kind_is_told_by_its_line() {
         ),
         ("INFO: task init:81 blocked for more than 120 seconds.", HungTask),
         ("INFO: task init:81 blocked in I/O wait for more than 120 seconds.", HungTask),
-    ] {
-        assert_eq!(kind(line), Some(expected), "{line}");
+    ]
+};
+
+#[test]
+fn each_kind_is_told_by_its_line() {
+    for (line, expected) in CRASHES {
+        assert_eq!(kind(line), Some(*expected), "{line}");
     }
 }
 
+/// The first lines of what the kernel survives.
+const WARNINGS: &[&str] = &[
+    "WARNING: CPU: 0 PID: 1 at net/core/dev.c:10341 netdev_run_todo+0x1b0/0x2e0",
+    "WARNING: net/core/dev.c:11731 at netdev_run_todo+0x53a/0x5c0, CPU#1: init/74",
+    "WARNING: possible circular locking dependency detected",
+    "WARNING: suspicious RCU usage",
+    "BUG: KASAN: slab-use-after-free in hello+0x1/0x2",
+    "BUG: KFENCE: memory corruption in hello+0x1/0x2",
+    "UBSAN: shift-out-of-bounds in hello.c:1:2",
+    "BUG: Bad page map in process init  pte:00000001 pmd:00000002",
+    "BUG kmalloc-64 (Not tainted): Object already free",
+    "list_add corruption. next->prev should be prev (1), but was 2. (next=3).",
+    "refcount_t: addition on 0; use-after-free.",
+    "sysfs: cannot create duplicate filename '/module/dummy/sections'",
+    "unregister_netdevice: waiting for dummy0 to become free. Usage count = 2",
+    "[ INFO: possible circular locking dependency detected ]",
+    "[ INFO: inconsistent lock state ]",
+    "[ INFO: suspicious RCU usage. ]",
+    "[ INFO: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected ]",
+    "[ BUG: bad unlock balance detected! ]",
+    "[ BUG: init/74 still has locks held! ]",
+    "[ BUG: Invalid wait context ]",
+    "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+    "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",
+    "WARNING: init/74 still has locks held!",
+    "WARNING: kernel stack regs at 00000000a1b2c3d4 in init:74 has bad 'bp' value 00000000b1b2c3d4",
+    "WARNING: kernel stack frame pointer at 00000000a1b2c3d4 in init:74 has bad value           (null)",
+    "VFS: Close: file count is 0",
+    "VFS: Close: file count is 0 (f_op=hello_fops)",
+    "Slab corruption: start=d14227e0, expend=d142285f, problemat=d14227e8",
+    "Slab corruption (Not tainted): kmalloc-64 start=ffff888003c4d000, len=64",
+    "slab error in verify_redzone_free(): cache `kmalloc-64': double free detected",
+    "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+    "unreferenced object 0xffff888006fe8600 (size 256):",
+    "BUG: MAX_STACK_TRACE_ENTRIES too low!",
+    "BUG: MAX_LOCKDEP_CHAINS too low!",
+];
+
 #[test]
 fn what_the_kernel_survives_is_a_warning() {
-    for line in [
-        "WARNING: CPU: 0 PID: 1 at net/core/dev.c:10341 netdev_run_todo+0x1b0/0x2e0",
-        "WARNING: net/core/dev.c:11731 at netdev_run_todo+0x53a/0x5c0, CPU#1: init/74",
-        "WARNING: possible circular locking dependency detected",
-        "WARNING: suspicious RCU usage",
-        "BUG: KASAN: slab-use-after-free in hello+0x1/0x2",
-        "BUG: KFENCE: memory corruption in hello+0x1/0x2",
-        "UBSAN: shift-out-of-bounds in hello.c:1:2",
-        "BUG: Bad page map in process init  pte:00000001 pmd:00000002",
-        "BUG kmalloc-64 (Not tainted): Object already free",
-        "list_add corruption. next->prev should be prev (1), but was 2. (next=3).",
-        "refcount_t: addition on 0; use-after-free.",
-        "sysfs: cannot create duplicate filename '/module/dummy/sections'",
-        "unregister_netdevice: waiting for dummy0 to become free. Usage count = 2",
-        "[ INFO: possible circular locking dependency detected ]",
-        "[ INFO: inconsistent lock state ]",
-        "[ INFO: suspicious RCU usage. ]",
-        "[ INFO: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected ]",
-        "[ BUG: bad unlock balance detected! ]",
-        "[ BUG: init/74 still has locks held! ]",
-        "[ BUG: Invalid wait context ]",
-        "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
-        "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",
-        "WARNING: init/74 still has locks held!",
-        "WARNING: kernel stack regs at 00000000a1b2c3d4 in init:74 has bad 'bp' value 00000000b1b2c3d4",
-        "WARNING: kernel stack frame pointer at 00000000a1b2c3d4 in init:74 has bad value           (null)",
-        "VFS: Close: file count is 0",
-        "VFS: Close: file count is 0 (f_op=hello_fops)",
-        "Slab corruption: start=d14227e0, expend=d142285f, problemat=d14227e8",
-        "Slab corruption (Not tainted): kmalloc-64 start=ffff888003c4d000, len=64",
-        "slab error in verify_redzone_free(): cache `kmalloc-64': double free detected",
-        "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
-        "unreferenced object 0xffff888006fe8600 (size 256):",
-        "BUG: MAX_STACK_TRACE_ENTRIES too low!",
-        "BUG: MAX_LOCKDEP_CHAINS too low!",
-    ] {
+    for line in WARNINGS {
         let reading = read(&format!("{line}\n"));
-        assert_eq!((reading.crash, reading.warnings), (None, vec![line.to_owned()]));
+        assert_eq!((reading.crash, reading.warnings), (None, vec![(*line).to_owned()]));
     }
 }
 
@@ -296,4 +304,26 @@ fn a_line_that_breaks_off_is_not_believed_to_be_worse() {
     assert_eq!(read("Kernel panic - not syncing: ").crash, None);
     assert_eq!(read("kernel BUG at hello.c:1").crash, None);
     assert_eq!(crash("Kernel panic - not syncing: Fat").kind, CrashKind::Panic);
+}
+
+/// Wherever a line breaks off, and however it would have gone on.
+#[test]
+fn a_part_of_a_line_never_looks_worse_than_the_line() {
+    let severity = |console: &str| {
+        let reading = read(console);
+        (reading.crash.map_or(0, |crash| if is_standstill(crash.kind) { 1 } else { 2 }), reading.warnings.len())
+    };
+    let lines = CRASHES.iter().map(|(line, _)| *line).chain(WARNINGS.iter().copied());
+    let mut compared = 0;
+    for line in lines {
+        for at in (1..=line.len()).filter(|at| line.is_char_boundary(*at)) {
+            let (part, rest) = line.split_at(at);
+            for end in [rest, "", " ", "x", " x", ": x", "]x", " ]x", "\0\0NOPTI", "_", " it was"] {
+                let (part, whole) = (severity(part), severity(&format!("{part}{end}\n")));
+                assert!(part.0 <= whole.0 && part.0 + part.1 <= whole.0 + whole.1, "{line:?} up to {at}, then {end:?}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 10_000, "{compared}");
 }
