@@ -47,9 +47,14 @@ impl TextEdits {
     pub fn of(fixes: &[Fix]) -> Result<TextEdits> {
         let mut files: BTreeMap<PathBuf, FileEdit> = BTreeMap::new();
         let mut remaining = 0;
+        // A configuration that is to be copied first has no lines yet.
+        let is_missing = |path: &Path| {
+            let copied = |fix: &Fix| matches!(&fix.change, TreeChange::Config { to, .. } if to == path);
+            fixes.iter().any(copied) && !path.exists()
+        };
         for fix in fixes {
             let (path, edit): (&Path, Box<ContentsOf<'_>>) = match &fix.change {
-                TreeChange::Line { place, before, after } => {
+                TreeChange::Line { place, before, after } if !is_missing(&place.file) => {
                     (&place.file, Box::new(move |bytes| with_line(bytes, place.line, before, after)))
                 }
                 TreeChange::Empty { file, .. } => (file, Box::new(|_| Ok(Vec::new()))),

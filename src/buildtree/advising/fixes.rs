@@ -15,6 +15,7 @@ use crate::buildtree::preprocessor::Need;
 use crate::buildtree::reading::compiler::Compiler;
 use crate::buildtree::reading::layout::TreeKind;
 use crate::buildtree::reading::makefile::MakeVariable;
+use crate::buildtree::reading::options::is_option_name;
 use crate::buildtree::reading::tree::BuildTree;
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -190,8 +191,18 @@ impl FixPlanner<'_> {
         }
     }
 
+    /// The line of an option in the configuration that the next build uses: without `.config` that is the one that is copied there, and
+    /// the generated one is not used any more.
+    fn place_of(&self, option: &str) -> FileLine {
+        let copied = self.fixes.iter().find_map(|fix| match &fix.change {
+            TreeChange::Config { to, .. } if self.tree.config.is_none() => Some(FileLine::whole(to)),
+            _ => None,
+        });
+        copied.unwrap_or_else(|| self.tree.place_of(option))
+    }
+
     fn local_version(&mut self, value: String) {
-        let place = self.tree.place_of("LOCALVERSION");
+        let place = self.place_of("LOCALVERSION");
         let line = |value: &str| format!("CONFIG_LOCALVERSION=\"{value}\"");
         let (before, after) = (line(self.draft.option("LOCALVERSION")), line(&value));
         let why = FixReason::Release(self.release_wanted().to_owned());
@@ -293,7 +304,7 @@ impl FixPlanner<'_> {
     }
 
     fn set_option(&mut self, option: &str, set: bool, token: &str, wanted: bool) {
-        let (file, place) = (self.tree.options(), self.tree.place_of(option));
+        let (file, place) = (self.tree.options(), self.place_of(option));
         let Some(config) = &mut self.draft.config else { return };
         let before = config.get(option).cloned().unwrap_or_else(|| "n".to_owned());
         let after = if set { "y" } else { "n" };
@@ -420,11 +431,91 @@ fn lead_away(prediction: &VermagicPrediction, token: &str, wanted: &Vermagic) ->
 
 fn needs(other: &AlternativePiece) -> Option<Vec<Need>> {
     let needs: Option<Vec<Vec<Need>>> = other.conditions.iter().map(|condition| condition.needs.clone()).collect();
-    needs.map(|needs| needs.concat()).filter(|needs| needs.iter().any(|need| need.name.starts_with("CONFIG_")))
+    let needs = needs?.concat();
+    let options: Vec<&str> = needs.iter().filter_map(|need| need.name.strip_prefix("CONFIG_")).collect();
+    // A header can test a name that no configuration has an option for.
+    let can_be_set = !options.is_empty() && options.into_iter().all(is_option_name);
+    can_be_set.then_some(needs)
 }
 
 /// Does a banner name this version, as Debian's does after its `#`?
 fn names_version(banner: &str, version: &str) -> bool {
     let after = banner.split_once('#').map_or("", |(_, after)| after);
     after.split([' ', '-', '(']).any(|word| word == version)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::buildtree::reading::options::{Options, config_of};
+    use crate::buildtree::reading::tree::MakeArguments;
+    use crate::kernel::{Fact, Facts, KernelName};
+
+    /// A header with one token, which depends on an option.
+    fn header(option: &str) -> String {
+        format!(
+            "#include <generated/utsrelease.h>\n#ifdef {option}\n#define WORD \"SMP \"\n#else\n#define WORD \"\"\n#endif\n\
+             #define VERMAGIC_STRING UTS_RELEASE \" \" WORD\n"
+        )
+    }
+
+    /// The plan for a tree of 6.1.0 with these files, and for a kernel with this version magic and configuration.
+    fn plan(files: &[(&str, &str)], vermagic: &str, config: Option<&str>) -> FixPlan {
+        let folder = tempfile::tempdir().unwrap();
+        let makefile = ("Makefile", "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION =\n");
+        for (path, text) in [makefile, ("init/main.c", ""), ("arch/x86/Makefile", "")].iter().chain(files) {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let tree = BuildTree::read(folder.path(), &MakeArguments::default()).unwrap();
+        let config = config
+            .map(|text| Fact { value: config_of(&Options::parse(text, Path::new("config"))), source: "config".into() });
+        let kernel = Kernel {
+            name: KernelName::from("test"),
+            vermagic: Some(Fact { value: Vermagic::parse(vermagic.as_bytes()), source: "test".into() }),
+            facts: Facts { config, ..Facts::default() },
+        };
+        fix_plan(&tree, &VermagicPredictions::of(&tree).unwrap(), &kernel).unwrap()
+    }
+
+    /// The next build generates `auto.conf` from the configuration that is copied to `.config`.
+    #[test]
+    fn after_a_configuration_is_copied_options_are_set_there() {
+        let header = header("CONFIG_SMP");
+        let files = [
+            ("include/linux/vermagic.h", header.as_str()),
+            ("include/config/auto.conf", "CONFIG_X86=y\nCONFIG_LOCALVERSION=\"-own\"\n"),
+        ];
+        let config = "CONFIG_X86=y\nCONFIG_SMP=y\nCONFIG_LOCALVERSION=\"-theirs\"\n# CONFIG_X is not set\n";
+        let mut places = 0;
+        for vermagic in ["6.1.0-wanted SMP ", "6.1.0 SMP ", "6.1.0-theirs ", "6.1.0-wanted "] {
+            // The tree has options, and none that give a version magic: the kernel's are used where they help.
+            let plan = plan(&files, vermagic, Some(config));
+            let is_copied = plan.fixes.iter().any(|fix| matches!(fix.change, TreeChange::Config { .. }));
+            for fix in plan.fixes.iter().filter(|_| is_copied) {
+                let (TreeChange::Line { place, .. } | TreeChange::Option { place, .. }) = &fix.change else { continue };
+                assert!(!place.file.ends_with("include/config/auto.conf"), "{vermagic}: {fix:?}");
+                places += 1;
+            }
+        }
+        assert!(places > 0);
+    }
+
+    #[test]
+    fn what_is_no_name_of_an_option_is_not_proposed_as_one() {
+        let options = "CONFIG_X86=y\n# CONFIG_SMP is not set\n";
+        for (name, is_option) in [("CONFIG_SMP", true), ("CONFIG_S\u{fffd}MP", false), ("CONFIG_S\u{e9}MP", false)] {
+            let header = header(name);
+            let plan = plan(&[("include/linux/vermagic.h", &header), (".config", options)], "6.1.0 SMP ", None);
+            let proposed = plan.fixes.iter().filter(|fix| matches!(fix.change, TreeChange::Option { .. })).count();
+            assert_eq!(
+                (proposed, plan.after.is_some_and(|after| after.as_bytes() == b"6.1.0 SMP ")),
+                (usize::from(is_option), is_option),
+                "{name}"
+            );
+        }
+    }
 }

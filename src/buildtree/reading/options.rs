@@ -54,7 +54,7 @@ impl Options {
                 Some(comment) => (comment.strip_suffix(" is not set")?, None),
                 None => text.strip_prefix("CONFIG_")?.split_once('=').map(|(name, value)| (name, set(value)))?,
             };
-            is_name(name).then(|| (name.to_owned(), Setting { value, line }))
+            is_option_name(name).then(|| (name.to_owned(), Setting { value, line }))
         });
         Options { file: file.to_owned(), settings: settings.take(MOST).collect(), is_header: false }
     }
@@ -65,7 +65,7 @@ impl Options {
         for (line, text) in lines(text) {
             let mut words = text.splitn(3, [' ', '\t']);
             let (what, name) = (words.next(), words.next().and_then(|name| name.strip_prefix("CONFIG_")));
-            let Some(name) = name.filter(|name| is_name(name) && settings.len() < MOST) else { continue };
+            let Some(name) = name.filter(|name| is_option_name(name) && settings.len() < MOST) else { continue };
             let value = match (what, words.next().unwrap_or_default().trim()) {
                 (Some("#undef"), _) => None,
                 (Some("#define"), "1") => Some("y".to_owned()),
@@ -134,7 +134,8 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split('\n').enumerate().map(|(at, line)| (at + 1, line.trim_end()))
 }
 
-fn is_name(name: &str) -> bool {
+/// Is it the name of an option, without `CONFIG_`?
+pub(in crate::buildtree) fn is_option_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
