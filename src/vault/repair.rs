@@ -6,6 +6,7 @@ use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 
 use crate::digest::{Sha256, sha256};
+use crate::door::internal_fn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::private_folder::PrivateFolder;
 use crate::vault::append;
@@ -31,61 +32,65 @@ pub struct JournalRepair {
 }
 
 impl Writer<'_> {
-    /// Plans the repair of the journal; `None` if it is whole, which is then durable.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
-    pub(crate) fn plan_repair(&self) -> Result<Option<JournalRepair>> {
-        if self.tail.damage.is_empty() {
-            // The run that repaired it may have been stopped before it flushed the new names.
-            self.flush_journal()?;
-            return Ok(None);
+    internal_fn! {
+        /// Plans the repair of the journal; `None` if it is whole, which is then durable.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Untrusted`]; [`ErrorKind::Io`].
+        fn plan_repair(&self) -> Result<Option<JournalRepair>> {
+            if self.tail.damage.is_empty() {
+                // The run that repaired it may have been stopped before it flushed the new names.
+                self.flush_journal()?;
+                return Ok(None);
+            }
+            let state = self.vault.state.open()?;
+            let part = next_part(state)?.name;
+            let sha256_of = match state.file(JOURNAL, "reading the journal", OFlags::RDONLY) {
+                Ok(file) => sum_of(&file)?,
+                Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
+                Err(_) => None,
+            };
+            let mut text =
+                format!("repair\n{part}\n{}\n", self.tail.last_hash.map(|hash| hash.to_string()).unwrap_or_default());
+            text.push_str(&sha256_of.map(|hash| hash.to_string()).unwrap_or_default());
+            self.tail.damage.iter().for_each(|damage| text.push_str(&format!("\n{damage}")));
+            let earlier = self.unrecorded.clone();
+            for ClosedPart { part, sha256 } in &earlier {
+                text.push_str(&format!("\n{part} {}", sha256.map(|hash| hash.to_string()).unwrap_or_default()));
+            }
+            let digest = sha256(text.as_bytes());
+            Ok(Some(JournalRepair { damage: self.tail.damage.clone(), part, digest, sha256: sha256_of, earlier }))
         }
-        let state = self.vault.state.open()?;
-        let part = next_part(state)?.name;
-        let sha256_of = match state.file(JOURNAL, "reading the journal", OFlags::RDONLY) {
-            Ok(file) => sum_of(&file)?,
-            Err(e) if e.kind() == ErrorKind::Untrusted => return Err(e),
-            Err(_) => None,
-        };
-        let mut text =
-            format!("repair\n{part}\n{}\n", self.tail.last_hash.map(|hash| hash.to_string()).unwrap_or_default());
-        text.push_str(&sha256_of.map(|hash| hash.to_string()).unwrap_or_default());
-        self.tail.damage.iter().for_each(|damage| text.push_str(&format!("\n{damage}")));
-        let earlier = self.unrecorded.clone();
-        for ClosedPart { part, sha256 } in &earlier {
-            text.push_str(&format!("\n{part} {}", sha256.map(|hash| hash.to_string()).unwrap_or_default()));
-        }
-        let digest = sha256(text.as_bytes());
-        Ok(Some(JournalRepair { damage: self.tail.damage.clone(), part, digest, sha256: sha256_of, earlier }))
     }
 
-    /// Closes the damaged part of the journal and begins the next one. Every file that was there stays, under its own or another name, and
-    /// at every moment the journal has all lines that it had.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Changed`] if the damage is not that of the plan any more; [`ErrorKind::Io`].
-    pub(crate) fn repair(&mut self, planned: &JournalRepair) -> Result<JournalEntry> {
-        let changed = || Error::new(ErrorKind::Changed, "changed since the repair was planned; nothing was written");
-        let now = self.plan_repair()?.filter(|now| now.digest == planned.digest);
-        let now = now.ok_or_else(|| changed().on(self.vault.folder().join(JOURNAL)))?;
-        let state = self.vault.state.open()?;
-        let part = next_part(state)?;
-        let damage = now.damage.iter().map(JournalDamage::to_string).collect();
-        let repaired = RepairedPart { part: part.name.clone(), sha256: now.sha256, damage, earlier: now.earlier };
-        let news = NewEntry { repaired: Some(repaired), ..NewEntry::of(Operation::Repair) };
-        let (mut entries, lines, tail) = self.tail.next_lines(vec![news], self.vault.run.as_ref())?;
-        set_aside(state, JOURNAL, &part.name)?;
-        set_aside(state, COPY, &part.copy)?;
-        disk::sync(state.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(state.path()))?;
-        disk::create_durably(state, JOURNAL, lines.as_bytes(), 0o600)?;
-        // Without it the next append makes the copy.
-        let _ = append::copy_again(state);
-        self.unrecorded = Vec::new();
-        self.tail = JournalTail { whole: lines.len() as u64, damage: Vec::new(), ..tail };
-        entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a journal line is missing"))
+    internal_fn! {
+        /// Closes the damaged part of the journal and begins the next one. Every file that was there stays, under its own or another name, and
+        /// at every moment the journal has all lines that it had.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::Changed`] if the damage is not that of the plan any more; [`ErrorKind::Io`].
+        fn repair(&mut self, planned: &JournalRepair) -> Result<JournalEntry> {
+            let changed = || Error::new(ErrorKind::Changed, "changed since the repair was planned; nothing was written");
+            let now = self.plan_repair()?.filter(|now| now.digest == planned.digest);
+            let now = now.ok_or_else(|| changed().on(self.vault.folder().join(JOURNAL)))?;
+            let state = self.vault.state.open()?;
+            let part = next_part(state)?;
+            let damage = now.damage.iter().map(JournalDamage::to_string).collect();
+            let repaired = RepairedPart { part: part.name.clone(), sha256: now.sha256, damage, earlier: now.earlier };
+            let news = NewEntry { repaired: Some(repaired), ..NewEntry::of(Operation::Repair) };
+            let (mut entries, lines, tail) = self.tail.next_lines(vec![news], self.vault.run.as_ref())?;
+            set_aside(state, JOURNAL, &part.name)?;
+            set_aside(state, COPY, &part.copy)?;
+            disk::sync(state.dir()).map_err(|e| Error::io("flushing the folder to disk", e).on(state.path()))?;
+            disk::create_durably(state, JOURNAL, lines.as_bytes(), 0o600)?;
+            // Without it the next append makes the copy.
+            let _ = append::copy_again(state);
+            self.unrecorded = Vec::new();
+            self.tail = JournalTail { whole: lines.len() as u64, damage: Vec::new(), ..tail };
+            entries.pop().ok_or_else(|| Error::new(ErrorKind::Io, "a journal line is missing"))
+        }
     }
 }
 
