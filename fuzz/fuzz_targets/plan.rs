@@ -1,19 +1,17 @@
 //! A fixture with arbitrary changes, and a request for it. If planning succeeds, the plan changes exactly what it states, and
-//! can be undone; if planning fails, the reason is a documented one.
-
-#![no_main]
-
-#[path = "../../tests/suite/hostile/promises.rs"]
-#[allow(dead_code, reason = "the target read uses the rest")]
-mod promises;
+//! can be undone, in memory and through the vault; if planning fails, the reason is a documented one.
 
 use std::collections::HashMap;
+use std::fs;
 use std::sync::Arc;
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
+use kmodlab::guard::machine::made_up;
 use kmodlab::patch::{Mark, Modversions, NewVermagic, Plan, Request, Signature};
-use libfuzzer_sys::fuzz_target;
-use promises::{is_documented, keeps_its_word};
+use kmodlab::{Applied, Confirmable, Overrides, Proposal, Restore, Vault};
+
+use crate::promises::{is_documented, keeps_its_word};
+use crate::scratch;
 
 /// One fixture of each kind: classes, byte orders, symbol versions, trailers, texts, positions of the vermagic.
 const FIXTURES: [&[u8]; 17] = [
@@ -46,6 +44,8 @@ struct Input<'a> {
     mark: u8,
     drop_btf: bool,
     in_place: bool,
+    /// Is the plan applied as well?
+    writes: bool,
 }
 
 /// The change to the fixture before planning.
@@ -95,7 +95,9 @@ impl Input<'_> {
     }
 }
 
-fuzz_target!(|input: Input| {
+/// An input is the choices of [`Input`], as `arbitrary` reads them.
+pub(crate) fn check(bytes: &[u8]) {
+    let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(bytes)) else { return };
     let file = input.file();
     let request = Request {
         modversions: input.modversions(),
@@ -105,7 +107,40 @@ fuzz_target!(|input: Input| {
         ..Request::new(input.new_vermagic(), input.signature())
     };
     match Plan::make(&file, &request) {
-        Ok(plan) => keeps_its_word(&plan, &request, &file),
+        Ok(plan) => {
+            keeps_its_word(&plan, &request, &file);
+            if input.writes {
+                is_written_and_restored(&plan, &request, &file);
+            }
+        }
         Err(error) => is_documented(&error),
     }
-});
+}
+
+/// The module has the planned bytes once the plan is applied, and its own once it is restored, by whatever way it is written.
+fn is_written_and_restored(plan: &Plan, request: &Request, file: &[u8]) {
+    let folder = scratch::empty();
+    let path = folder.join("m.ko");
+    fs::write(&path, file).expect("a file can be written");
+    let contents = || fs::read(&path).expect("the module is there");
+
+    let machine = made_up(folder.join("root"), "6.1", true);
+    let proposal = Proposal::make(&path, None, request, None, &machine).expect("what can be planned can be proposed");
+    assert_eq!(proposal.plan().bytes_after, plan.bytes_after);
+    let Ok(reviewed) = proposal.review(Overrides::all()) else { return };
+    let digest = reviewed.digest().to_string();
+    let vault = Vault::at(folder.join("state"));
+    scratch::state(vault.folder());
+    let mut writer = vault.writer().expect("the state folder is sound");
+    let applied = reviewed.confirm_digest(&digest).expect("this is its digest").apply(&mut writer);
+    let is_written = matches!(applied.expect("a confirmed plan can be applied"), Applied::Written(_));
+    assert_eq!(is_written, !plan.edits.is_empty());
+    assert_eq!(contents(), plan.bytes_after);
+    if is_written {
+        let restore = Restore::plan(&vault, &path).and_then(Restore::without_discarding);
+        restore.and_then(|restore| restore.apply(&mut writer)).expect("a patched module can be restored");
+        assert_eq!(contents(), file);
+        let journal = vault.journal().expect("the journal can be read");
+        assert_eq!((journal.entries.len(), &journal.damage[..], journal.is_torn), (2, [].as_slice(), false));
+    }
+}

@@ -1,30 +1,19 @@
 //! Arbitrary bytes as a module file: decompressed, read, judged and shown. The answer is facts or an error, never a panic, and
 //! the facts agree with the bytes and with each other.
 
-#![no_main]
-
-#[path = "../../tests/suite/hostile/promises.rs"]
-#[allow(dead_code, reason = "the target plan uses the rest")]
-mod promises;
-
-use std::fs::File;
-use std::io::{Seek, Write};
-use std::os::fd::AsRawFd;
-use std::sync::{LazyLock, Mutex};
-
 use kmodlab::escape;
 use kmodlab::kernel::{Fact, Facts, Kernel, Machine};
 use kmodlab::module::Module;
 use kmodlab::module::container::Container;
 use kmodlab::predict::{self, Candidate, Force, LoadOptions};
 use kmodlab::vermagic::{Vermagic, compare, compare_whole};
-use libfuzzer_sys::fuzz_target;
-use rustix::fs::MemfdFlags;
+
+use crate::{memory_file, promises};
 
 /// Far more than the largest seed, and small enough for thousands of bombs per second.
 const MAX_SIZE: u64 = 1 << 20;
 
-fuzz_target!(|bytes: &[u8]| {
+pub(crate) fn check(bytes: &[u8]) {
     let Ok(image) = Container::of(bytes).decompress(bytes, MAX_SIZE) else { return };
     assert!(Container::of(bytes) == Container::None || image.len() as u64 <= MAX_SIZE);
     if let Ok(module) = Module::read(&image) {
@@ -32,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         is_judged(&module, &image);
         is_shown(bytes);
     }
-});
+}
 
 /// Every module gets a verdict, and two strings are equal if and only if no difference is reported.
 fn is_judged(module: &Module, bytes: &[u8]) {
@@ -63,17 +52,8 @@ fn is_judged(module: &Module, bytes: &[u8]) {
 /// `show` succeeds in each of its output formats, one per input. Run with `-close_fd_mask=1` to hide its output.
 fn is_shown(stored: &[u8]) {
     const FORMS: [&str; 3] = ["--color=always", "--json", "--versions"];
-    static FILE: LazyLock<Mutex<File>> = LazyLock::new(|| Mutex::new(memory_file()));
-    let mut file = FILE.lock().expect("a panic before this one ended the process");
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(stored)).expect("memory is writable");
-
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = memory_file::of(stored).into_os_string();
     let form = FORMS[stored.len() % FORMS.len()];
-    let status = kmodlab::cli::exit_status(["kmodlab", "show", form, &path].map(Into::into));
+    let status = kmodlab::cli::exit_status(["kmodlab".into(), "show".into(), form.into(), path]);
     assert!(status == 0 || form == "--versions");
-}
-
-/// A file that exists only in memory.
-fn memory_file() -> File {
-    rustix::fs::memfd_create("module", MemfdFlags::CLOEXEC).expect("memory is to be had").into()
 }
