@@ -46,7 +46,8 @@ fn the_json_of_each_fixture_is_as_recorded() {
             assert_eq!(line.matches('\n').count(), 1, "{name}: one object, one line");
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             let expected = Data::read_from(&recorded().join(format!("{name}.json")), Some(DataFormat::Text));
-            let pretty = kmodlab::escape::json_for_eyes(&serde_json::to_string_pretty(&value).unwrap());
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            let pretty = kmodlab::escape::json_for_eyes(&pretty);
             snapbox::assert_data_eq!(format!("{pretty}\n"), expected.raw());
         }
     }
