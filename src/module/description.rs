@@ -1,5 +1,6 @@
 //! A module file as a report that can be serialised.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::Serialize;
@@ -12,9 +13,10 @@ use crate::module::versions::{SymbolVersion, VersionsFormat};
 use crate::module::{Module, StoredFile};
 use crate::text::{self, JsonText};
 
-/// Everything that [`Module::read`] knows of a module file, as it is serialised.
+/// Everything that [`Module::read`] knows of a module file, as it is serialised. A file can consist of symbols with short names, so
+/// that names are borrowed where they are UTF-8.
 #[derive(Serialize)]
-pub struct ModuleReport {
+pub struct ModuleReport<'m> {
     schema_version: u32,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,15 +30,15 @@ pub struct ModuleReport {
     endian: Endian,
     machine: String,
     vermagic: Option<VermagicReport>,
-    symbol_versions: SymbolVersionsReport,
+    symbol_versions: SymbolVersionsReport<'m>,
     struct_module: Option<ModuleLayout>,
     build_id: Option<String>,
     btf: Option<u64>,
     signature: Option<SignatureReport>,
     modinfo: Vec<ModinfoFieldReport>,
-    import_namespaces: Vec<String>,
-    imports: Vec<ImportReport>,
-    exports: Vec<ExportReport>,
+    import_namespaces: Vec<Cow<'m, str>>,
+    imports: Vec<ImportReport<'m>>,
+    exports: Vec<ExportReport<'m>>,
 }
 
 #[derive(Serialize)]
@@ -54,16 +56,16 @@ struct TokenReport {
 }
 
 #[derive(Serialize)]
-struct SymbolVersionsReport {
+struct SymbolVersionsReport<'m> {
     kind: VersionsFormat,
     visible: bool,
-    basic: Vec<SymbolVersionReport>,
-    extended: Vec<SymbolVersionReport>,
+    basic: Vec<SymbolVersionReport<'m>>,
+    extended: Vec<SymbolVersionReport<'m>>,
 }
 
 #[derive(Serialize)]
-struct SymbolVersionReport {
-    symbol: String,
+struct SymbolVersionReport<'m> {
+    symbol: Cow<'m, str>,
     crc: String,
 }
 
@@ -86,26 +88,26 @@ struct ModinfoFieldReport {
 }
 
 #[derive(Serialize)]
-struct ImportReport {
-    name: String,
+struct ImportReport<'m> {
+    name: Cow<'m, str>,
     weak: bool,
     crc: Option<String>,
 }
 
 #[derive(Serialize)]
-struct ExportReport {
-    name: String,
+struct ExportReport<'m> {
+    name: Cow<'m, str>,
     gpl_only: bool,
-    namespace: Option<String>,
+    namespace: Option<Cow<'m, str>>,
     crc: Option<String>,
 }
 
-impl ModuleReport {
+impl<'m> ModuleReport<'m> {
     /// The report of a module that [`crate::module::open`] returned.
-    pub fn of(path: &Path, stored: &StoredFile, module: &Module) -> ModuleReport {
-        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    pub fn of(path: &Path, stored: &StoredFile, module: &'m Module) -> Self {
+        let lossy = String::from_utf8_lossy;
         let crc = |crc: u64| format!("0x{crc:08x}");
-        let versions = |list: &Option<Vec<SymbolVersion>>| {
+        let versions = |list: &'m Option<Vec<SymbolVersion>>| {
             let list = list.iter().flatten();
             list.map(|v| SymbolVersionReport { symbol: lossy(&v.symbol), crc: crc(v.crc) }).collect()
         };
@@ -137,7 +139,7 @@ impl ModuleReport {
             btf: module.btf,
             signature: module.trailer.as_ref().map(|t| SignatureReport {
                 format: t.format.name(),
-                signer: t.signer.as_deref().map(lossy),
+                signer: t.signer.as_deref().map(|signer| lossy(signer).into_owned()),
                 key_id: hex::encode(&t.key_id),
                 hash: t.hash.clone(),
                 signature: hex::encode(&t.signature),
@@ -148,7 +150,7 @@ impl ModuleReport {
                 .modinfo
                 .entries
                 .iter()
-                .map(|e| ModinfoFieldReport { key: lossy(&e.key), value: JsonText::of(&e.value) })
+                .map(|e| ModinfoFieldReport { key: lossy(&e.key).into_owned(), value: JsonText::of(&e.value) })
                 .collect(),
             import_namespaces: module.imported_namespaces().map(lossy).collect(),
             imports: module
