@@ -41,6 +41,10 @@ const ATTEMPT: u64 = 64 << 10;
 /// What a file in a package costs that has facts, in bytes, however small it is: its facts are kept.
 const FILE: u64 = 16 << 10;
 
+/// What a part of a path in a package costs, in bytes: it is compared with the links. A path of 4 KiB has 2,000 parts at most, and xz
+/// leaves a few bytes of it.
+const PATH_PART: u64 = 16;
+
 /// What an image costs, in bytes, however small it is: it is searched for many texts.
 const IMAGE: u64 = 64 << 10;
 
@@ -127,6 +131,15 @@ impl WorkBudget {
     /// [`ErrorKind::TooMuchWork`].
     pub(crate) fn spend_file(&self) -> Result<()> {
         self.spend(FILE)
+    }
+
+    /// Counts a path in a package, of this many parts.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooMuchWork`].
+    pub(crate) fn spend_path(&self, parts: usize) -> Result<()> {
+        self.spend((parts as u64).saturating_mul(PATH_PART))
     }
 
     /// Counts an image that is about to be read.

@@ -154,7 +154,7 @@ pub(crate) const KINDS: &[Kind] = &[
     // Paths and patterns.
     kind!("a package of long paths and links", [Kernel], "linux.tar.gz", |to| write(
         to,
-        package_of_paths(scaled(2_000))
+        package_of_paths(scaled(7_000))
     )),
     kind!("a package of a kernel per module", [Kernel], "linux.tar.gz", |to| {
         write(to, package_of_kernels(scaled(16_000)))

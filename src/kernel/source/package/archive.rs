@@ -208,12 +208,12 @@ impl PackageArchive<'_> {
                 continue;
             }
             let raw = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-            let path = safe(&raw, &links)?;
+            let path = safe(&raw, &links, budget)?;
             if kind.is_symlink() || kind.is_hard_link() {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
                 // A hard link's target is a path in the package.
                 if kind.is_hard_link() {
-                    safe(&target, &links)?;
+                    safe(&target, &links, budget)?;
                 }
                 links.insert(path.split('/'));
                 continue;
@@ -253,7 +253,7 @@ fn pax_path(records: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The path of a member, split at `/`, without `./` at its start.
-fn safe(raw: &[u8], links: &LinkPaths) -> Result<String> {
+fn safe(raw: &[u8], links: &LinkPaths, budget: &WorkBudget) -> Result<String> {
     let text = String::from_utf8_lossy(raw);
     let unsafe_path = |how: &str| Err(malformed(format!("an unsafe path in the package, {how}: {text}")));
     if raw.len() as u64 > LONGEST_PATH {
@@ -267,6 +267,7 @@ fn safe(raw: &[u8], links: &LinkPaths) -> Result<String> {
         return unsafe_path("it is absolute");
     }
     let parts: Vec<&str> = bare.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    budget.spend_path(parts.len())?;
     if parts.contains(&"..") {
         return unsafe_path("it leads out of the folder");
     }
@@ -295,7 +296,7 @@ mod tests {
     fn safe_after(path: &str, links: &[&str]) -> Result<String> {
         let mut known = LinkPaths::default();
         links.iter().for_each(|link| known.insert(link.split('/')));
-        safe(path.as_bytes(), &known)
+        safe(path.as_bytes(), &known, &WorkBudget::of_file(0, 1 << 30))
     }
 
     #[test]
