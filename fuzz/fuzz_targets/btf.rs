@@ -110,5 +110,5 @@ fn structure_is_like_itself(types: &Btf<'_>, others: &Btf<'_>, name: &str) {
 fn is_sensible(validity: &Validity) {
     let Validity::Invalid(rejection) = validity else { return };
     assert!(rejection.errno > 0 && !rejection.reason.is_empty());
-    assert!(rejection.lines.iter().all(|line| !for_eyes(line).contains(char::is_control)), "{rejection:?}");
+    assert!(rejection.lines.iter().all(|line| !for_eyes(&line.to_string()).contains(char::is_control)), "{rejection:?}");
 }
