@@ -39,7 +39,7 @@ enum Reads {
 
 use Reads::{Inputs, Nothing};
 
-const COMMANDS: [(&str, Reads); 18] = [
+const COMMANDS: [(&str, Reads); 19] = [
     (
         "show",
         Inputs(|role| match role {
@@ -64,6 +64,15 @@ const COMMANDS: [(&str, Reads); 18] = [
             Role::Kernel | Role::Build => &["HELLO --kernel IN"],
             Role::Root => &["HELLO --kernel IN", "IN/lib --kernel VERMAGIC"],
             Role::List => &["--files-from IN --kernel VERMAGIC"],
+            _ => &[],
+        }),
+    ),
+    (
+        "explain",
+        Inputs(|role| match role {
+            Role::Module => &["IN", "--module IN --kernel VERMAGIC EINVAL"],
+            Role::Kernel => &["IN", "--module HELLO --kernel IN EINVAL"],
+            Role::List | Role::File => &["IN", "--json IN"],
             _ => &[],
         }),
     ),
