@@ -94,11 +94,11 @@ fn says_why(ran: &Ran, is_mute: bool) {
     assert!(is_one || is_mute && lines.is_empty(), "{ran:?}");
 }
 
-/// The errors with which a call fails: all of them with `KMODLAB_FAULTS=all`, otherwise every other one in turn, so that each
-/// call fails and each error is used at every second call.
-fn in_turn<'w>(ways: &'w [&'static str], at: usize) -> impl Iterator<Item = &'static str> + 'w {
+/// The errors with which a call fails: all of them with `KMODLAB_FAULTS=all`, otherwise one in this many in turn, so that each call
+/// fails and each error is used at every so many calls.
+fn in_turn<'w>(ways: &'w [&'static str], one_in: usize, at: usize) -> impl Iterator<Item = &'static str> + 'w {
     let is_all = crate::crowd::is_all();
-    ways.iter().enumerate().filter(move |(nth, _)| is_all || (nth + at).is_multiple_of(2)).map(|(_, way)| *way)
+    ways.iter().enumerate().filter(move |(nth, _)| is_all || (nth + at).is_multiple_of(one_in)).map(|(_, way)| *way)
 }
 
 /// Makes each call of the scene's command fail with each error.
@@ -112,10 +112,10 @@ fn at_each_call(scene: Scene) {
             continue;
         }
         let ways = if at < failing.before_main { OF_THE_LOADER } else { ONCE.len() };
-        for error in in_turn(&ONCE[..ways], at) {
+        for error in in_turn(&ONCE[..ways], 4, at) {
             failing.run(error, at, &[format!("{name}:error={error}:when={nth}")], &mut once);
         }
-        for error in in_turn(&FROM_THEN_ON, at) {
+        for error in in_turn(&FROM_THEN_ON, 2, at) {
             failing.run(error, at, &[format!("{name}:error={error}:when={nth}+")], &mut on);
         }
     }

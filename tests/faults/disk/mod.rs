@@ -39,7 +39,7 @@ struct Stage<P> {
     seen: HashMap<u64, Result<(), String>>,
     /// The total number of states, including repeated ones.
     states: usize,
-    /// Is the power cut at some calls only?
+    /// Is the power cut only at the calls next to a flush, and at one of eight others?
     is_thin: bool,
 }
 
@@ -319,16 +319,17 @@ fn at_each_call(stage: &mut Stage<impl Played>) {
     must_be_needed(stage.scene.name, &needs);
 }
 
-/// Cuts the power at each call of a command, and at each call of the same command after the first one was killed at any call; of a scene that
-/// is like another one, then only at the calls next to a flush, after every third call, unless all are wanted.
+/// Cuts the power at each call of a command, and of the same command after the first one was killed at any call, then only at the
+/// calls next to a flush; of a scene that is like another one, the first is killed at every third call. With `KMODLAB_FAULTS=all`,
+/// at each call.
 fn resumed(scene: impl Resumed, is_like_another: bool) {
     let mut stage = Stage::of(scene);
     at_each_call(&mut stage);
     // Killed after any call, run again as it then is confirmed, and without power at any call of that.
-    stage.is_thin = is_like_another && !crowd::is_all();
+    stage.is_thin = !crowd::is_all();
     let (mut disk, tape) = stage.start(None);
     let home = stage.scene.shop.home.clone();
-    let (one_of, mut runs) = (if stage.is_thin { 3 } else { 1 }, 0);
+    let (one_of, mut runs) = (if stage.is_thin && is_like_another { 3 } else { 1 }, 0);
     for (number, step) in tape.iter().enumerate() {
         disk.take(step);
         if number % one_of != 0 {
@@ -384,7 +385,7 @@ fn a_power_cut_in_a_group_loses_nothing_and_without_a_flush_it_would() {
 fn killed_anywhere_then_recovered_then_a_power_cut_loses_nothing() {
     let mut needs = Needs::new();
     for scene in scenes() {
-        let mut stage = Stage::of(scene);
+        let mut stage = Stage { is_thin: !crowd::is_all(), ..Stage::of(scene) };
         let recover = stage.scene.shop.line(&["recover"]);
         for (disk, tape) in stage.killed_then(&recover) {
             stage.play(disk.clone(), &tape).unwrap();
@@ -409,7 +410,7 @@ fn killed_anywhere_then_recovered_then_a_power_cut_loses_nothing() {
 fn killed_anywhere_then_run_again_then_a_power_cut_loses_nothing() {
     let mut needs = Needs::new();
     for scene in [Scene::patch(), Scene::restore(), Scene::strip(), Scene::discard(), Scene::restore_from()] {
-        let mut stage = Stage::of(scene);
+        let mut stage = Stage { is_thin: !crowd::is_all(), ..Stage::of(scene) };
         for (disk, tape) in stage.killed_then(&stage.scene.line) {
             stage.play(disk.clone(), &tape).unwrap();
             stage.without_each_fsync(&disk, &tape, &mut needs);
@@ -427,7 +428,7 @@ fn a_flush_of_a_group_that_fails_and_then_a_power_cut_lose_nothing() {
         let mut stage = Stage { is_thin: !crowd::is_all(), ..Stage::of(crowd) };
         for name in ["fsync", "syncfs"] {
             let flushes = calls.iter().filter(|call| call.name == name).count();
-            for nth in crowd::spread(&(1..=flushes).collect::<Vec<_>>(), 6) {
+            for nth in crowd::spread(&(1..=flushes).collect::<Vec<_>>(), 3) {
                 let (disk, tape) = stage.start(Some(&format!("{name}:error=EIO:when={nth}")));
                 stage.play(disk, &tape).unwrap();
             }
@@ -440,7 +441,7 @@ fn a_flush_of_a_group_that_fails_and_then_a_power_cut_lose_nothing() {
 #[ignore = "needs strace: tests/run runs it"]
 fn an_fsync_that_fails_and_then_a_power_cut_lose_nothing() {
     for scene in scenes() {
-        let mut stage = Stage::of(scene);
+        let mut stage = Stage { is_thin: !crowd::is_all(), ..Stage::of(scene) };
         let fsyncs = stage.scene.calls().iter().filter(|call| call.name == "fsync").count();
         for nth in 1..=fsyncs {
             let (disk, tape) = stage.start(Some(&format!("fsync:error=EIO:when={nth}")));
