@@ -91,6 +91,18 @@ impl PlaceKind {
             PlaceKind::Hexadecimal => !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
         }
     }
+
+    /// The length of the longest value that a text can begin with.
+    fn longest(self, text: &str) -> usize {
+        let end = |is_end: fn(char) -> bool| text.find(is_end).unwrap_or(text.len());
+        match self {
+            PlaceKind::Any => text.len(),
+            PlaceKind::Word if text.starts_with(NO_NAME) => NO_NAME.len(),
+            PlaceKind::Word => end(|c| c.is_whitespace() || c == ':'),
+            PlaceKind::Decimal => end(|c| c != '-' && !c.is_ascii_digit()),
+            PlaceKind::Hexadecimal => end(|c| !c.is_ascii_hexdigit()),
+        }
+    }
 }
 
 /// A part of a template.
@@ -172,38 +184,59 @@ impl Pattern {
     /// The values of a line that fits from its beginning to its end.
     pub fn read(&self, line: &str) -> Option<Values> {
         let mut values = Vec::new();
-        read(&self.parts, line, &mut values).then(|| {
+        (read(&self.parts, line, &mut values) == Fit::Yes).then(|| {
             values.reverse();
             Values(values)
         })
     }
 }
 
+/// Does a text consist of some parts?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Yes,
+    No,
+    /// No, and no end of this text does either.
+    Never,
+}
+
 /// Does the text consist of these parts? Appends the values of the places, the last one first.
-fn read(parts: &[Part], text: &str, values: &mut Vec<(&'static str, String)>) -> bool {
-    match parts {
-        [] => text.is_empty(),
-        [Part::Literal(literal), rest @ ..] => text.strip_prefix(literal).is_some_and(|text| read(rest, text, values)),
+///
+/// A place for any text takes as little as possible, and parts after it that fit at several places are taken at the first: a later
+/// place for any text can hold whatever is skipped. So nothing is tried twice, as in a match with wildcards.
+fn read(parts: &[Part], text: &str, values: &mut Vec<(&'static str, String)>) -> Fit {
+    let (name, kind, rest) = match parts {
+        [] if text.is_empty() => return Fit::Yes,
+        [] => return Fit::No,
+        [Part::Literal(literal), rest @ ..] => {
+            return text.strip_prefix(literal).map_or(Fit::No, |text| read(rest, text, values));
+        }
         [Part::Place { name, kind }] => {
             let holds = kind.holds(text);
             values.extend(holds.then(|| (*name, text.to_owned())));
-            holds
+            return if holds { Fit::Yes } else { Fit::No };
         }
-        [Part::Place { name, kind }, rest @ ..] => {
-            let next = match rest {
-                [Part::Literal(literal), ..] => *literal,
-                _ => "",
-            };
-            for (at, _) in text.match_indices(next) {
-                let (value, after) = text.split_at(at);
-                if kind.holds(value) && read(rest, after, values) {
-                    values.push((name, value.to_owned()));
-                    return true;
-                }
+        [Part::Place { name, kind }, rest @ ..] => (*name, *kind, rest),
+    };
+    let next = match rest {
+        [Part::Literal(literal), ..] => *literal,
+        _ => "",
+    };
+    let most = kind.longest(text);
+    for (at, _) in text.match_indices(next).take_while(|(at, _)| *at <= most) {
+        let (value, after) = text.split_at(at);
+        if !kind.holds(value) {
+            continue;
+        }
+        match read(rest, after, values) {
+            Fit::No => {}
+            fit => {
+                values.extend((fit == Fit::Yes).then(|| (name, value.to_owned())));
+                return fit;
             }
-            false
         }
     }
+    if kind == PlaceKind::Any { Fit::Never } else { Fit::No }
 }
 
 #[cfg(test)]

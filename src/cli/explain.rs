@@ -1,7 +1,6 @@
 //! `explain`: what lines of logs and programs say about a module that does not load.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, CheckRequest};
@@ -9,11 +8,8 @@ use crate::cli::output::{self, Failure, Paint, Session, count, shell_word};
 use crate::cli::status::Status;
 use crate::error::{Error, ErrorKind};
 use crate::escape::for_eyes;
-use crate::explain::{self, ExplainReport, NextStep, Outcome, Story, running};
+use crate::explain::{self, ExplainReport, NextStep, Outcome, Story};
 use crate::predict::{LoadOptions, errno_words};
-
-/// The most bytes that are read of each file, and of stdin.
-const MOST: u64 = 64 << 20;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -36,8 +32,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failure> {
-    let text = text(&args)?;
-    let mut report = explain::explain(text.lines());
+    let stdin = [OsString::from("-")];
+    let mut report = match args.running {
+        true => explain::explain_running()?,
+        false => explain::explain_arguments(if args.lines.is_empty() { &stdin } else { &args.lines })?,
+    };
     if let (Some(module), Some(kernel)) = (&args.module, &args.kernel) {
         compare(&mut report, module, kernel, session)?;
     }
@@ -50,34 +49,6 @@ pub(super) fn run(args: Args, session: &mut Session<'_>) -> Result<Status, Failu
         false => print(&report, session)?,
     }
     Ok(if report.stories.is_empty() { Status::Negative } else { Status::Done })
-}
-
-/// The lines of all arguments.
-fn text(args: &Args) -> Result<String, Failure> {
-    if args.running {
-        return Ok(running::log()?);
-    }
-    let stdin = [OsString::from("-")];
-    let names = if args.lines.is_empty() { &stdin[..] } else { &args.lines };
-    let mut text = String::new();
-    for name in names {
-        let path = Path::new(name);
-        let mut bytes = Vec::new();
-        let read = match name == "-" {
-            true => std::io::stdin().lock().take(MOST).read_to_end(&mut bytes),
-            false if path.is_file() => {
-                std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes))
-            }
-            false => {
-                bytes.extend_from_slice(name.as_encoded_bytes());
-                Ok(bytes.len())
-            }
-        };
-        read.map_err(|e| Error::io("reading", e).on(path))?;
-        text.push_str(&String::from_utf8_lossy(&bytes));
-        text.push('\n');
-    }
-    Ok(text)
 }
 
 /// Asks what the kernel answers to the module, and adds that to the stories about it.
@@ -95,13 +66,10 @@ fn compare(
     let Some(check) = request.check_batch(&mut std::iter::once(Ok(module.to_owned()))).pop() else { return Ok(()) };
     let check = check?;
     let Some(verdict) = check.verdicts.first() else { return Ok(()) };
-    let is_about = |story: &&mut Story| story.module.as_ref().is_none_or(|name| *name == check.name);
-    let mut stories: Vec<&mut Story> = report.stories.iter_mut().filter(is_about).collect();
-    if stories.is_empty() {
+    if !report.compare(&check.name, verdict) {
         let what = format!("no line is about {}", check.name);
         return Err(Error::new(ErrorKind::NotFound, what).on(module).into());
     }
-    stories.iter_mut().for_each(|story| story.compare(verdict));
     Ok(())
 }
 
@@ -112,7 +80,10 @@ fn print(report: &ExplainReport, session: &mut Session<'_>) -> Result<(), Failur
         }
         print_story(story, session)?;
     }
-    let unknown = report.unknown.len();
+    if report.stories_more > 0 {
+        writeln!(session.out, "\n… and {}, of further modules", count(report.stories_more, "more line"))?;
+    }
+    let unknown = report.unknown.len() + report.unknown_more;
     match (report.stories.is_empty(), unknown) {
         (_, 0) => {}
         (true, _) => writeln!(session.out, "not known: {}", count(unknown, "line"))?,
@@ -167,7 +138,7 @@ fn print_story(story: &Story, session: &mut Session<'_>) -> Result<(), Failure> 
             row("", &line.meaning)?;
         }
     }
-    if let more @ 1.. = story.lines.len().saturating_sub(FEW) {
+    if let more @ 1.. = story.lines.len().saturating_sub(FEW) + story.lines_more {
         row("", &format!("… and {}", count(more, "more line")))?;
     }
     if let Some(exact) = &story.exact {

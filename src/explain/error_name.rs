@@ -1,5 +1,8 @@
 //! Errors of the system call by what programs call them: names, numbers, the C library's words, kmod's and busybox's words.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::predict::errno::{
     EACCES, EBADMSG, EEXIST, EINVAL, EKEYREJECTED, ENOENT, ENOEXEC, ENOKEY, ENOMEM, ENOPKG, ENOSYS, EOPNOTSUPP, EPERM,
 };
@@ -46,16 +49,26 @@ const WORDS: [(&str, i32); 34] = [
     ("timer expired", 62),
 ];
 
+/// No program's words for an error are longer, in bytes.
+const LONGEST_WORDS: usize = 80;
+
+/// Errors by their names in capital letters, and by the words of programs in small ones. Of several errors the first is meant.
+static NAMES: LazyLock<HashMap<String, i32>> = LazyLock::new(|| {
+    let of_programs = (1..=LAST).flat_map(|errno| {
+        let Userspace { kmod, busybox } = Userspace::of(Some(errno));
+        [kmod, busybox].into_iter().flatten().map(move |words| (words.to_lowercase(), errno))
+    });
+    let names = (1..=LAST).map(|errno| (errno_name(errno).into_owned(), errno));
+    let words = WORDS.iter().map(|(words, errno)| ((*words).to_owned(), *errno));
+    let mut all = HashMap::new();
+    of_programs.chain(words).chain(names).for_each(|(name, errno)| _ = all.entry(name).or_insert(errno));
+    all
+});
+
 /// The errno that a program's words mean.
 pub(super) fn of_words(words: &str) -> Option<i32> {
-    let words = words.trim().trim_end_matches('.').to_lowercase();
-    let of_programs = || {
-        (1..=LAST).find(|errno| {
-            let Userspace { kmod, busybox } = Userspace::of(Some(*errno));
-            [kmod, busybox].into_iter().flatten().any(|known| known.to_lowercase() == words)
-        })
-    };
-    of_programs().or_else(|| WORDS.iter().find(|(known, _)| *known == words).map(|(_, errno)| *errno))
+    let words = words.trim().trim_end_matches('.');
+    (words.len() <= LONGEST_WORDS).then(|| NAMES.get(&words.to_lowercase()).copied())?
 }
 
 /// The errno that a text names: `ENOEXEC`, `-ENOEXEC`, `errno 8`, `errno=-8`, `-8`, `8`, or a program's words for it.
@@ -67,7 +80,7 @@ pub(super) fn of_text(text: &str) -> Option<i32> {
         return number.parse().ok().filter(|errno| (1..=LAST).contains(errno) && errno_name(*errno).starts_with('E'));
     }
     if number.starts_with('E') && number.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) {
-        return (1..=LAST).find(|errno| errno_name(*errno) == number);
+        return NAMES.get(number).copied();
     }
     of_words(text)
 }

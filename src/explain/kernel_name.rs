@@ -49,6 +49,11 @@ pub(super) fn is_modinfo(line: &str) -> bool {
     field(line).is_some_and(|(field, value)| is_decisive(field, value))
 }
 
+/// Would this line count if another one showed that modinfo wrote it?
+pub(super) fn is_field(line: &str) -> bool {
+    field(line).is_some()
+}
+
 fn is_decisive(field: &str, value: &str) -> bool {
     match field {
         "filename" => value.starts_with('/') && value.contains(".ko"),

@@ -34,18 +34,23 @@ pub(super) struct Recognised {
 /// A row of the table.
 struct Row {
     pattern: Pattern,
+    /// How specific the pattern is.
+    weight: usize,
     line: KnownLine,
     architecture: &'static str,
 }
 
-/// The table, and a search for the longest literal part of each row.
+/// The table, the most specific rows first, and a search for the longest literal part of each row.
 struct Table {
     rows: Vec<Row>,
     search: Option<AhoCorasick>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let row = |text, line, architecture| Row { pattern: Pattern::of(text), line, architecture };
+    let row = |text, line, architecture| {
+        let pattern = Pattern::of(text);
+        Row { weight: pattern.weight(), pattern, line, architecture }
+    };
     let of_loader = |message: Message, architecture| row(message.text, KnownLine::Loader(message), architecture);
     let of_rules = messages::all().into_iter().map(|known| of_loader(known.message, known.architecture));
     let others = [loader::MESSAGES, signature::MESSAGES].into_iter().flatten().map(|message| of_loader(*message, ""));
@@ -54,7 +59,9 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         .flat_map(|(architecture, messages)| messages.iter().map(|message| of_loader(*message, architecture)));
     let programs = program::LINES.iter().map(|line| row(line.text, KnownLine::Program(*line), ""));
     let oopses = oops::LINES.iter().map(|line| row(line.text, KnownLine::Oops(*line), ""));
-    let rows: Vec<Row> = of_rules.chain(others).chain(of_machines).chain(programs).chain(oopses).collect();
+    let mut rows: Vec<Row> = of_rules.chain(others).chain(of_machines).chain(programs).chain(oopses).collect();
+    // A stable sort: of equal ones the first is meant.
+    rows.sort_by_key(|row| std::cmp::Reverse(row.weight));
     let anchors = rows.iter().map(|row| row.pattern.anchor());
     // Without a search every row is tried.
     let search = AhoCorasick::builder().match_kind(MatchKind::Standard).build(anchors).ok();
@@ -66,24 +73,18 @@ const SPECIFIC: usize = 12;
 
 /// Recognises a line without its prefix. Of several rows the most specific one is meant: that with the most literal text.
 pub(super) fn recognise(line: &str) -> Option<Recognised> {
-    let mut found: Vec<(usize, &Row, Values)> = Vec::new();
-    for row in candidates(line) {
-        if let Some(values) = read(&row.pattern, line) {
-            found.push((row.pattern.weight(), row, values));
-        }
-    }
-    let best = found.iter().map(|(weight, ..)| *weight).max()?;
-    found.retain(|(weight, ..)| *weight == best);
-    let mut architectures: Vec<&'static str> = found.iter().map(|(_, row, _)| row.architecture).collect();
+    let mut rows = candidates(line).into_iter();
+    let (best, values) = rows.find_map(|row| Some((row, read(&row.pattern, line)?)))?;
+    let equal = rows.take_while(|row| row.weight == best.weight).filter(|row| read(&row.pattern, line).is_some());
+    let mut architectures: Vec<&'static str> = std::iter::once(best).chain(equal).map(|row| row.architecture).collect();
     architectures.dedup();
     if architectures.contains(&"") {
         architectures.clear();
     }
-    let (_, row, values) = found.into_iter().next()?;
-    Some(Recognised { line: row.line, values, architectures })
+    Some(Recognised { line: best.line, values, architectures })
 }
 
-/// The rows whose longest literal part is in the line.
+/// The rows whose longest literal part is in the line, the most specific ones first.
 fn candidates(line: &str) -> Vec<&'static Row> {
     let Some(search) = &TABLE.search else { return TABLE.rows.iter().collect() };
     let mut found: Vec<usize> = search.find_overlapping_iter(line).map(|hit| hit.pattern().as_usize()).collect();
@@ -94,15 +95,16 @@ fn candidates(line: &str) -> Vec<&'static Row> {
 
 /// The values of a line that fits from its beginning, or after words that some log put before it.
 fn read(pattern: &Pattern, line: &str) -> Option<Values> {
-    let whole = pattern.read(line).or_else(|| pattern.read(line.trim_end()));
+    let of = |text: &str| {
+        let trimmed = text.trim_end();
+        pattern.read(text).or_else(|| (trimmed.len() < text.len()).then(|| pattern.read(trimmed))?)
+    };
+    let whole = of(line);
     if whole.is_some() || pattern.weight() < SPECIFIC {
         return whole;
     }
     let starts = line.match_indices([' ', ']', ')']).map(|(at, _)| at + 1);
-    starts.take(MOST_WORDS).find_map(|start| {
-        let rest = line.get(start..)?.trim_start_matches(' ');
-        pattern.read(rest).or_else(|| pattern.read(rest.trim_end()))
-    })
+    starts.take(MOST_WORDS).find_map(|start| of(line.get(start..)?.trim_start_matches(' ')))
 }
 
 /// The most words before a line.

@@ -1,12 +1,15 @@
 //! What logs and people put before a line: time stamps, levels, hosts, programs, quotation marks.
 
 /// The most bytes of a line that are read: a record of the kernel's log has 1024 (PRINTKRB_RECORD_MAX).
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
+
+/// How often what may come before a line is looked for. A syslog's line about a record of the kernel's log needs four.
+const MOST_ROUNDS: usize = 8;
 
 /// A line without what a log or a person put before it.
 pub(super) fn strip(line: &str) -> &str {
     let mut line = line.get(..line.floor_char_boundary(LONGEST)).unwrap_or(line);
-    loop {
+    for _ in 0..MOST_ROUNDS {
         let before = line.len();
         line =
             line.trim_start_matches([' ', '\t', '>', '|', '`', '*', '#', '$', '•']).trim_end_matches(['\r', '\n', '`']);
@@ -15,9 +18,10 @@ pub(super) fn strip(line: &str) -> &str {
         line = dated(line).unwrap_or(line);
         line = named(line).unwrap_or(line);
         if line.len() == before {
-            return line;
+            break;
         }
     }
+    line
 }
 
 /// `<4>`, and `kern  :err   : ` (dmesg -x).

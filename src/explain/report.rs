@@ -1,5 +1,7 @@
 //! The explanation as values.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::predict::{LoaderStep, StepResult, Verdict, errno_name};
@@ -13,14 +15,39 @@ pub struct ExplainReport {
     pub lines: usize,
     /// What happened, story by story, in the order of their first lines.
     pub stories: Vec<Story>,
-    /// The lines that are not known.
+    /// The number of lines that belong to further stories, which are too many to be kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stories_more: usize,
+    /// The first lines that are not known.
     pub unknown: Vec<UnknownLine>,
+    /// The number of further lines that are not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown_more: usize,
 }
 
 impl ExplainReport {
-    pub(super) fn new(lines: usize, stories: Vec<Story>, unknown: Vec<UnknownLine>) -> ExplainReport {
-        ExplainReport { schema_version: 1, r#type: "explain", lines, stories, unknown }
+    pub(super) fn new(
+        lines: usize,
+        stories: Vec<Story>,
+        stories_more: usize,
+        unknown: Vec<UnknownLine>,
+        unknown_more: usize,
+    ) -> ExplainReport {
+        let (schema_version, r#type) = (1, "explain");
+        ExplainReport { schema_version, r#type, lines, stories, stories_more, unknown, unknown_more }
     }
+
+    /// Adds what the prediction for a module says to the stories that may be about it. Is there one?
+    pub fn compare(&mut self, module: &str, verdict: &Verdict) -> bool {
+        let predicted: HashSet<&str> = verdict.dmesg.iter().map(String::as_str).collect();
+        let is_about = |story: &&mut Story| story.module.as_ref().is_none_or(|name| name == module);
+        let about = self.stories.iter_mut().filter(is_about);
+        about.map(|story| story.compare(verdict, &predicted)).count() > 0
+    }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A line that is not known.
@@ -75,8 +102,11 @@ pub struct Story {
     pub architectures: Vec<&'static str>,
     /// What the lines say of the module and the kernel.
     pub facts: Vec<StatedFact>,
-    /// The lines.
+    /// The lines, each once.
     pub lines: Vec<ExplainedLine>,
+    /// The number of further lines, which are too many to be kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lines_more: usize,
     /// What to do next.
     #[serde(skip)]
     pub next: Vec<NextStep>,
@@ -147,8 +177,8 @@ pub struct ExactFact {
 }
 
 impl Story {
-    /// Adds what the prediction for this module says.
-    pub fn compare(&mut self, verdict: &Verdict) {
+    /// Adds what the prediction for this module says, which has these lines.
+    fn compare(&mut self, verdict: &Verdict, predicted: &HashSet<&str>) {
         let decisive = verdict.findings.iter().filter(|finding| match finding.result {
             StepResult::Fail => true,
             StepResult::Unknown => self.step == Some(finding.step),
@@ -163,7 +193,7 @@ impl Story {
                 false => format!("{}: {} ({})", finding.step.name(), finding.sentence(), sides.join(", ")),
             }
         });
-        let has_line = self.lines.iter().any(|line| verdict.dmesg.contains(&line.text));
+        let has_line = self.lines.iter().any(|line| predicted.contains(line.text.as_str()));
         let agrees = has_line || self.step.is_some() && self.step == verdict.stage;
         self.exact = Some(ExactFact { agrees, step: verdict.stage, facts: facts.collect() });
     }

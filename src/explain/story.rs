@@ -1,340 +1,21 @@
-//! Joins related lines into stories: one module on one kernel, or one oops.
+//! One story of its lines: what became of the module, at which step, why, and what to do next.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use crate::explain::kernel_name::{self, NamedFact};
-use crate::explain::known::{self, KnownLine, Recognised};
+use crate::explain::draft::{Draft, Event, Said};
+use crate::explain::error_name;
+use crate::explain::kernel_name::NamedFact;
+use crate::explain::known::{KnownLine, Recognised};
 use crate::explain::oops::OopsPart;
 use crate::explain::program::Report;
-use crate::explain::report::{ExplainReport, ExplainedLine, NextStep, Outcome, StatedFact, Story, UnknownLine};
-use crate::explain::{error_name, prefix};
+use crate::explain::report::{ExplainedLine, NextStep, Outcome, StatedFact, Story};
 use crate::predict::errno::{EACCES, EINVAL, ENOENT, ENOEXEC};
 use crate::predict::message::{Effect, Message};
 use crate::predict::{LoaderStep, errno_words, taint_bits, taints};
-use crate::template::NO_NAME;
 use crate::vermagic::{Vermagic, compare};
-
-/// How many lines may be between two lines that belong together although only one names the module.
-const NEAR: usize = 3;
 
 /// How many symbols a reason names.
 const NAMED: usize = 5;
-
-/// What a line says.
-#[derive(Clone, Debug)]
-enum Said {
-    Known(Recognised),
-    Error(i32),
-    Named(NamedFact),
-}
-
-/// A line that says something.
-#[derive(Clone, Debug)]
-struct Event {
-    number: usize,
-    text: String,
-    count: usize,
-    said: Said,
-}
-
-impl Event {
-    fn loader(&self) -> Option<(&Message, &Recognised)> {
-        match &self.said {
-            Said::Known(known) => match &known.line {
-                KnownLine::Loader(message) => Some((message, known)),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        match &self.said {
-            Said::Known(known) => known.values.get(name),
-            _ => None,
-        }
-    }
-
-    /// The errno that a program's line, or the name of an error, states.
-    fn stated_errno(&self) -> Option<i32> {
-        match &self.said {
-            Said::Error(errno) => Some(*errno),
-            Said::Known(Recognised { line: KnownLine::Program(_), values, .. }) => {
-                values.get("error").and_then(error_name::of_words)
-            }
-            _ => None,
-        }
-    }
-
-    fn refuses(&self) -> Option<i32> {
-        match self.loader()?.0.effect {
-            Effect::Refuses(errno) => Some(errno),
-            _ => None,
-        }
-    }
-
-    fn is_oops(&self, part: OopsPart) -> bool {
-        matches!(&self.said, Said::Known(Recognised { line: KnownLine::Oops(line), .. }) if line.part == part)
-    }
-
-    /// The module that the line names.
-    fn module(&self) -> Option<String> {
-        if let Some(name) = self.value("module") {
-            let is_name = !name.is_empty() && name != NO_NAME && name != "module";
-            return is_name.then(|| plain_name(name));
-        }
-        self.value("file").and_then(name_of_path)
-    }
-}
-
-/// A module's name with `_`, as the loader knows it.
-fn plain_name(name: &str) -> String {
-    name.replace('-', "_")
-}
-
-/// The name of the module in a file.
-fn name_of_path(path: &str) -> Option<String> {
-    let file = path.rsplit('/').next()?;
-    let stem = file.split(".ko").next().unwrap_or(file);
-    (!stem.is_empty()).then(|| plain_name(stem))
-}
-
-/// The lines of one story.
-#[derive(Debug, Default)]
-struct Draft {
-    module: Option<String>,
-    kernel: Option<String>,
-    events: Vec<Event>,
-}
-
-impl Draft {
-    fn push(&mut self, event: Event) {
-        match self.events.iter_mut().find(|known| known.text == event.text) {
-            Some(known) => known.count += 1,
-            None => self.events.push(event),
-        }
-    }
-
-    fn is_refused(&self) -> bool {
-        self.events.iter().any(|event| event.refuses().is_some())
-    }
-
-    fn stated_errno(&self) -> Option<i32> {
-        self.events.iter().find_map(Event::stated_errno)
-    }
-}
-
-/// Explains lines, which may have any prefix.
-pub fn explain<'l>(lines: impl IntoIterator<Item = &'l str>) -> ExplainReport {
-    let lines: Vec<(usize, &str)> =
-        lines.into_iter().enumerate().map(|(at, line)| (at + 1, prefix::strip(line))).collect();
-    let lines: Vec<(usize, &str)> = lines.into_iter().filter(|(_, line)| !line.trim().is_empty()).collect();
-    let has_modinfo = lines.iter().any(|(_, line)| kernel_name::is_modinfo(line));
-    let mut unknown = Vec::new();
-    let mut joiner = Joiner::default();
-    for (number, line) in &lines {
-        match said(line, has_modinfo) {
-            Some(said) => joiner.add(Event { number: *number, text: (*line).to_owned(), count: 1, said }),
-            None => unknown.push(UnknownLine { number: *number, text: (*line).to_owned() }),
-        }
-    }
-    ExplainReport::new(lines.len(), joiner.stories(), unknown)
-}
-
-fn said(line: &str, has_modinfo: bool) -> Option<Said> {
-    if let Some(fact) = kernel_name::read(line, has_modinfo) {
-        return Some(Said::Named(fact));
-    }
-    known::recognise(line).map(Said::Known).or_else(|| error_name::of_text(line).map(Said::Error))
-}
-
-/// The stories so far.
-#[derive(Default)]
-struct Joiner {
-    drafts: Vec<Draft>,
-    by_module: HashMap<String, usize>,
-    /// The kernel that the last line about one names.
-    kernel: Option<String>,
-    /// Lines that name no module and belong to no story yet.
-    pending: Vec<Event>,
-    /// The lines of modinfo and those that name a kernel.
-    described: Vec<Event>,
-    /// The story of the oops that has not ended.
-    oops: Option<usize>,
-    /// The story of the last line that names a module, and the number of that line.
-    last: Option<(usize, usize)>,
-}
-
-impl Joiner {
-    fn add(&mut self, event: Event) {
-        match &event.said {
-            Said::Named(fact) => {
-                if let NamedFact::Release(release) = fact {
-                    // After the boot of another kernel, lines about a module are a new story.
-                    if self.kernel.as_ref().is_some_and(|before| before != release) {
-                        self.by_module.clear();
-                        (self.oops, self.last) = (None, None);
-                    }
-                    self.kernel = Some(release.clone());
-                }
-                self.described.push(event);
-            }
-            Said::Error(_) => self.add_nameless(event),
-            Said::Known(Recognised { line: KnownLine::Oops(_), .. }) => self.add_to_oops(event),
-            Said::Known(_) => match event.module() {
-                Some(module) => self.add_named(&module, event),
-                None => self.add_nameless(event),
-            },
-        }
-    }
-
-    fn draft(&mut self, module: &str) -> usize {
-        if let Some(at) = self.by_module.get(module) {
-            return *at;
-        }
-        let at = self.start(Some(module.to_owned()));
-        self.by_module.insert(module.to_owned(), at);
-        at
-    }
-
-    fn start(&mut self, module: Option<String>) -> usize {
-        self.drafts.push(Draft { module, kernel: self.kernel.clone(), events: Vec::new() });
-        self.drafts.len() - 1
-    }
-
-    fn push(&mut self, at: usize, event: Event) {
-        if let Some(draft) = self.drafts.get_mut(at) {
-            draft.push(event);
-        }
-    }
-
-    /// A line that names a module takes the lines before it that belong to it.
-    fn add_named(&mut self, module: &str, event: Event) {
-        let at = self.draft(module);
-        self.last = Some((at, event.number));
-        let belongs = |pending: &Event| {
-            let is_near = event.number.saturating_sub(pending.number) <= NEAR + usize::from(is_of_types(pending)) * 8;
-            is_near && belong_together(pending, &event)
-        };
-        let (ours, others) = std::mem::take(&mut self.pending).into_iter().partition(belongs);
-        self.pending = others;
-        let ours: Vec<Event> = ours;
-        ours.into_iter().for_each(|pending| self.push(at, pending));
-        self.push(at, event);
-    }
-
-    /// A line without a name belongs to the line just before it, to a module that a program could not load with the same
-    /// error, or to a later line.
-    fn add_nameless(&mut self, event: Event) {
-        let just_before = self.last.filter(|(at, number)| {
-            let draft = self.drafts.get(*at);
-            event.number.saturating_sub(*number) <= NEAR
-                && draft.is_some_and(|draft| !draft.is_refused() && draft.events.iter().any(goes_on))
-                && event.refuses().is_some()
-        });
-        let same_error = || {
-            let errno = event.refuses()?;
-            let fits = |draft: &Draft| !draft.is_refused() && draft.stated_errno() == Some(errno);
-            self.drafts.iter().rposition(fits)
-        };
-        match just_before.map(|(at, _)| at).or_else(same_error) {
-            Some(at) => self.push(at, event),
-            None => self.pending.push(event),
-        }
-    }
-
-    fn add_to_oops(&mut self, event: Event) {
-        let begins = event.is_oops(OopsPart::Header) || event.is_oops(OopsPart::Warning);
-        let has_place = |draft: &Draft| draft.events.iter().any(|one| one.is_oops(OopsPart::Machine));
-        let open = self.oops.filter(|at| !begins || self.drafts.get(*at).is_some_and(|draft| !has_place(draft)));
-        let at = open.unwrap_or_else(|| self.start(None));
-        self.oops = (!event.is_oops(OopsPart::End)).then_some(at);
-        if let Some(draft) = self.drafts.get_mut(at) {
-            if draft.module.is_none() {
-                draft.module = event.module();
-            }
-            if let Some(release) = event.value("release") {
-                draft.kernel = Some(release.to_owned());
-            }
-            draft.push(event);
-        }
-    }
-
-    fn stories(mut self) -> Vec<Story> {
-        self.place_pending();
-        self.place_described();
-        let mut drafts: Vec<Draft> = self.drafts.into_iter().filter(|draft| !draft.events.is_empty()).collect();
-        drafts.iter_mut().for_each(|draft| draft.events.sort_by_key(|event| event.number));
-        drafts.sort_by_key(|draft| draft.events.first().map(|event| event.number));
-        drafts.iter().map(story).collect()
-    }
-
-    /// Lines that no other line names a module for: they belong to the only story if that has no reason yet, or make a story
-    /// per step.
-    fn place_pending(&mut self) {
-        for event in std::mem::take(&mut self.pending) {
-            let is_only = self.drafts.len() == 1;
-            let step = event.loader().and_then(|(message, _)| message.step);
-            let same = self.drafts.iter().rposition(|draft| {
-                let is_undecided = is_only && !draft.is_refused();
-                let has_step = draft.module.is_none()
-                    && step.is_some()
-                    && draft.events.iter().any(|one| one.loader().is_some_and(|(message, _)| message.step == step));
-                is_undecided || has_step
-            });
-            let at = same.unwrap_or_else(|| self.start(None));
-            self.push(at, event);
-        }
-    }
-
-    /// Lines of modinfo belong to their module, and those about a kernel to every story of it.
-    fn place_described(&mut self) {
-        let described = std::mem::take(&mut self.described);
-        if described.is_empty() {
-            return;
-        }
-        let field = |wanted: &str| {
-            described.iter().find_map(|event| match &event.said {
-                Said::Named(NamedFact::Modinfo { field, value }) if *field == wanted => Some(value.clone()),
-                _ => None,
-            })
-        };
-        let name = field("name").map(|name| plain_name(&name)).or_else(|| name_of_path(&field("filename")?));
-        let at = match (name, self.drafts.len()) {
-            (Some(name), _) => self.draft(&name),
-            (None, 0) => self.start(None),
-            (None, _) => 0,
-        };
-        for event in described {
-            self.push(at, event);
-        }
-        let kernel = self.kernel.clone();
-        self.drafts.iter_mut().filter(|draft| draft.kernel.is_none()).for_each(|draft| draft.kernel = kernel.clone());
-    }
-}
-
-/// Is it a line about types, of which there are several per module?
-fn is_of_types(event: &Event) -> bool {
-    event.loader().is_some_and(|(message, _)| message.step == Some(LoaderStep::Btf))
-}
-
-/// Does the loader go on after this line?
-fn goes_on(event: &Event) -> bool {
-    event.loader().is_some_and(|(message, _)| matches!(message.effect, Effect::Taints(_) | Effect::Warns))
-}
-
-/// Does a line without a name belong to a line that names a module?
-fn belong_together(nameless: &Event, named: &Event) -> bool {
-    let Some((message, _)) = nameless.loader() else { return named.stated_errno() == nameless.stated_errno() };
-    match named.loader() {
-        Some((other, _)) => message.step.is_some() && message.step == other.step,
-        None => match (message.effect, named.stated_errno()) {
-            (Effect::Refuses(ours), Some(theirs)) => ours == theirs,
-            (Effect::Refuses(_), None) => named.value("error").is_none(),
-            _ => message.step.is_some(),
-        },
-    }
-}
 
 /// The line that decided a story: of those that refuse, the first; but of those about one symbol, the one with the reason.
 fn decisive(draft: &Draft) -> Option<&Event> {
@@ -353,7 +34,8 @@ fn decisive(draft: &Draft) -> Option<&Event> {
     }
 }
 
-fn story(draft: &Draft) -> Story {
+/// The story of some lines, which are in the order of their numbers.
+pub(super) fn story(draft: &Draft) -> Story {
     let mut story = Story {
         module: draft.module.clone(),
         kernel: draft.kernel.clone(),
@@ -366,6 +48,7 @@ fn story(draft: &Draft) -> Story {
         architectures: Vec::new(),
         facts: Vec::new(),
         lines: draft.events.iter().map(explained).collect(),
+        lines_more: draft.more,
         next: Vec::new(),
         commands: Vec::new(),
         exact: None,
@@ -410,7 +93,7 @@ fn explained(event: &Event) -> ExplainedLine {
             },
         },
     };
-    ExplainedLine { number: event.number, text: event.text.clone(), count: event.count, meaning }
+    ExplainedLine { number: event.number, text: event.text.to_string(), count: event.count, meaning }
 }
 
 /// The meaning of a loader's line; that of `Unknown symbol` depends on its error.
@@ -461,19 +144,20 @@ fn of_loader(draft: &Draft, event: &Event, story: &mut Story) {
     let versions = message.versions();
     story.printed_by = (!versions.is_empty()).then_some(versions);
     story.architectures = known.architectures.clone();
-    let mut symbols: Vec<&str> = Vec::new();
-    for event in &draft.events {
-        let is_refused = event.refuses().is_some() || Some(event.number) == draft.events.first().map(|one| one.number);
-        if let (Some(symbol), true) = (event.value("symbol"), is_refused)
-            && !symbols.contains(&symbol)
-        {
-            symbols.push(symbol);
-        }
-    }
+    let mut seen = HashSet::new();
+    let first = draft.events.first().map(|event| event.number);
+    let refused = draft.events.iter().filter(|event| event.refuses().is_some() || Some(event.number) == first);
+    let symbols: Vec<&str> =
+        refused.filter_map(|event| event.value("symbol")).filter(|symbol| seen.insert(*symbol)).collect();
     if let (true, Some(more)) = (is_of_symbols && !is_layout, symbols.len().checked_sub(1).filter(|more| *more > 0)) {
         let names: Vec<&str> = symbols.iter().skip(1).take(NAMED).copied().collect();
         let rest = more.saturating_sub(names.len());
-        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        let rest = match (rest, draft.more) {
+            (0, 0) => String::new(),
+            (rest, 0) => format!(" and {rest} more"),
+            // Lines that are not kept may name others.
+            (rest, _) => format!(" and at least {rest} more"),
+        };
         story.reason.push_str(&format!("; the same holds for {}{rest}", names.join(", ")));
     }
     if let (Some(ours), Some(theirs)) = (event.value("ours"), event.value("theirs")) {

@@ -72,7 +72,7 @@ const COMMANDS: [(&str, Reads); 19] = [
         Inputs(|role| match role {
             Role::Module => &["IN", "--module IN --kernel VERMAGIC EINVAL"],
             Role::Kernel => &["IN", "--module HELLO --kernel IN EINVAL"],
-            Role::List | Role::File => &["IN", "--json IN"],
+            Role::List | Role::File | Role::Log => &["IN", "--json IN"],
             _ => &[],
         }),
     ),

@@ -38,6 +38,7 @@ macro_rules! file {
 const CHECK: &[&str] = &["check", "--json", "--kernel", KERNEL, "IN"];
 const SHOW: &[&str] = &["show", "--json", "IN"];
 const PATCH: &[&str] = &["patch", "-n", "--vermagic", "6.1 ", "IN"];
+const EXPLAIN: &[&str] = &["explain", "IN"];
 const ASK: &[&str] = &["kernel", "--json", "IN"];
 
 const GROWN: &[Grown] = &[
@@ -67,6 +68,18 @@ const GROWN: &[Grown] = &[
     ("patterns in modules.alias", 50_000, kinds::pattern_aliases, &["show", "-k", "6.1", "-b", "IN", "an_alias"]),
     ("an alias of many modules", 40_000, kinds::one_alias, &["show", "-k", "6.1", "-b", "IN", "an_alias"]),
     ("an alias of built-in modules", 80_000, kinds::built_in_aliases, &["show", "-k", "6.1", "-b", "IN", "an_alias"]),
+    ("modules of a log", 40_000, file!(kinds::log_of_modules), EXPLAIN),
+    ("symbols of a log", 40_000, file!(kinds::log_of_symbols), EXPLAIN),
+    ("lines without a name", 40_000, file!(kinds::log_without_names), EXPLAIN),
+    ("failed calls of a log", 20_000, file!(kinds::log_of_failed_calls), EXPLAIN),
+    ("unknown lines of a log", 80_000, file!(kinds::log_of_unknown_lines), EXPLAIN),
+    ("oopses of a log", 10_000, file!(kinds::log_of_oopses), EXPLAIN),
+    ("warnings of a log", 20_000, file!(kinds::log_of_warnings), EXPLAIN),
+    ("lines of modinfo", 40_000, file!(kinds::modinfo_of_aliases), EXPLAIN),
+    ("kernels of a log", 20_000, file!(kinds::log_of_kernels), EXPLAIN),
+    ("long lines of a log", 200, file!(kinds::log_of_long_lines), EXPLAIN),
+    ("prefixes of a log", 400, file!(kinds::log_of_prefixes), EXPLAIN),
+    ("lines that nearly are known", 400, file!(kinds::nearly_known_lines), EXPLAIN),
     ("modules of a tree", 200, kinds::many_modules, &["check", HELLO, "--kernel", "IN"]),
     ("modules of a tree, compared", 200, kinds::many_modules, &["verify", "--against", "IN", "IN"]),
 ];

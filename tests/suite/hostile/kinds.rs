@@ -25,11 +25,13 @@ pub(crate) enum Role {
     Build,
     /// A list of paths.
     List,
+    /// Lines of a log.
+    Log,
     /// Any other file: an export of a vault, recorded trials.
     File,
 }
 
-use Role::{Build, Kernel, List, Module, ModuleAndKernel, Root};
+use Role::{Build, Kernel, List, Log, Module, ModuleAndKernel, Root};
 
 /// A kind of input.
 pub(crate) struct Kind {
@@ -112,6 +114,19 @@ pub(crate) const KINDS: &[Kind] = &[
     kind!("a configuration of many options", [Kernel], "config", |to| write(to, options(scaled(500_000)))),
     kind!("a build tree with many options", [Build], "build", |to| build_tree_with_options(to)),
     kind!("a Module.symvers of many lines", [Kernel], "Module.symvers", |to| write(to, symvers(scaled(200_000)))),
+    // Logs.
+    kind!("a log of many modules", [Log], "log", |to| write(to, log_of_modules(scaled(100_000)))),
+    kind!("a log of many symbols", [Log], "log", |to| write(to, log_of_symbols(scaled(100_000)))),
+    kind!("a log of many lines without a name", [Log], "log", |to| write(to, log_without_names(scaled(100_000)))),
+    kind!("a log of many failed calls", [Log], "log", |to| write(to, log_of_failed_calls(scaled(100_000)))),
+    kind!("a log of many unknown lines", [Log], "log", |to| write(to, log_of_unknown_lines(scaled(1_000_000)))),
+    kind!("a log of many oopses", [Log], "log", |to| write(to, log_of_oopses(scaled(50_000)))),
+    kind!("a log of many warnings", [Log], "log", |to| write(to, log_of_warnings(scaled(100_000)))),
+    kind!("many lines of modinfo", [Log], "log", |to| write(to, modinfo_of_aliases(scaled(200_000)))),
+    kind!("a log of many kernels", [Log], "log", |to| write(to, log_of_kernels(scaled(100_000)))),
+    kind!("a log of long lines", [Log], "log", |to| write(to, log_of_long_lines(scaled(2_000)))),
+    kind!("a log of prefixes", [Log], "log", |to| write(to, log_of_prefixes(scaled(2_000)))),
+    kind!("lines that nearly are known", [Log], "log", |to| write(to, nearly_known_lines(scaled(2_000)))),
     // Parts that refer to each other.
     kind!("section names within names", [Kernel], "vmlinux", |to| {
         write(to, forge::vmlinux_of_names_within_names(scaled(30_000)))
@@ -367,6 +382,70 @@ pub(crate) fn equal_types(folder: &Path, count: usize) {
     let [module, vmlinux] = forge::equal_types(count);
     write(&folder.join("m.ko"), module);
     write(&folder.join("vmlinux"), vmlinux);
+}
+
+// ---- Logs ----------------------------------------------------------------------------------------------------------
+
+pub(crate) fn log_of_modules(count: usize) -> String {
+    (0..count).map(|n| format!("m{n:x}: Unknown symbol s{n:x} (err -2)\n")).collect()
+}
+
+pub(crate) fn log_of_symbols(count: usize) -> String {
+    (0..count).map(|n| format!("m: Unknown symbol s{n:x} (err -2)\n")).collect()
+}
+
+/// Lines of the loader that name no module, none like another.
+pub(crate) fn log_without_names(count: usize) -> String {
+    (0..count).map(|n| format!("Module len {n} truncated\n")).collect()
+}
+
+/// Programs' errors, each for another module, and between them a line of the loader with another error.
+pub(crate) fn log_of_failed_calls(count: usize) -> String {
+    let failed = |n| format!("insmod: ERROR: could not insert module m{n:x}.ko: Invalid parameters\n");
+    (0..count)
+        .map(|n| failed(n) + "x86/modules: Unknown rela relocation: 9\nLoading of unsigned module is rejected\n")
+        .collect()
+}
+
+pub(crate) fn log_of_unknown_lines(count: usize) -> String {
+    (0..count).map(|n| format!("{n:x}x\n")).collect()
+}
+
+pub(crate) fn log_of_oopses(count: usize) -> String {
+    let machine = "CPU: 1 PID: 4 Comm: x Tainted: G           OE     5.4.0-40-generic #44-Ubuntu\n";
+    (0..count).map(|n| format!("Oops: 0003 [#{n}] SMP PTI\n{machine}RIP: 0010:f+0x{n:x}/0x370 [m{n:x}]\n")).collect()
+}
+
+pub(crate) fn log_of_warnings(count: usize) -> String {
+    (0..count).map(|n| format!("WARNING: CPU: 1 PID: {n} at f+0x2e5/0x370 [m]\n")).collect()
+}
+
+/// Lines that are modinfo's only because of the last one.
+pub(crate) fn modinfo_of_aliases(count: usize) -> String {
+    let aliases = (0..count).map(|n| format!("alias:          pci:v{n:08X}*\n"));
+    aliases.chain(["vermagic:       6.1.0 SMP mod_unload \n".to_owned()]).collect()
+}
+
+pub(crate) fn log_of_kernels(count: usize) -> String {
+    (0..count).map(|n| format!("Linux version 6.1.{n} (x@y) #1 SMP\nm: Unknown symbol s (err -2)\n")).collect()
+}
+
+/// Lines of 4 KiB whose parts could be divided in very many ways.
+pub(crate) fn log_of_long_lines(count: usize) -> String {
+    let line = format!("CPU: 1 PID: 4 Comm:{}", " Tainted: x".repeat(360));
+    (0..count).map(|_| format!("{line} #\n")).collect()
+}
+
+pub(crate) fn log_of_prefixes(count: usize) -> String {
+    (0..count).map(|_| "<1>".repeat(1_360) + "\n").collect()
+}
+
+/// Lines of 4 KiB with the beginnings and the longest parts of many lines that are known.
+pub(crate) fn nearly_known_lines(count: usize) -> String {
+    let parts =
+        ["RIP: +0x", "m: Unknown symbol ", "' should be '", ": could not insert '", " Not tainted ", "avc:  denied  "];
+    let line: String = parts.iter().cycle().take(280).copied().collect();
+    (0..count).map(|_| format!("{line}\n")).collect()
 }
 
 // ---- Paths and patterns --------------------------------------------------------------------------------------------
