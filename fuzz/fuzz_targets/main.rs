@@ -4,6 +4,7 @@
 
 mod btf;
 mod console;
+mod explain;
 mod image;
 mod journal;
 mod limits;
@@ -24,7 +25,7 @@ use libfuzzer_sys::fuzz_target;
 /// A target: it reads an input, and panics if a promise does not hold.
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 9] = [
     ("read", read::check),
     ("plan", plan::check),
     ("image", image::check),
@@ -33,6 +34,7 @@ const TARGETS: [(&str, Target); 8] = [
     ("journal", journal::check),
     ("tree", tree::check),
     ("console", console::check),
+    ("explain", explain::check),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
