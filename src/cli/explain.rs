@@ -81,7 +81,7 @@ fn print(report: &ExplainReport, session: &mut Session<'_>) -> Result<(), Failur
         print_story(story, session)?;
     }
     if report.stories_more > 0 {
-        writeln!(session.out, "\n… and {}, of further modules", count(report.stories_more, "more line"))?;
+        writeln!(session.out, "\n… and {} in further stories", count(report.stories_more, "more line"))?;
     }
     let unknown = report.unknown.len() + report.unknown_more;
     match (report.stories.is_empty(), unknown) {
