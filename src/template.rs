@@ -223,7 +223,9 @@ fn read(parts: &[Part], text: &str, values: &mut Vec<(&'static str, String)>) ->
         _ => "",
     };
     let most = kind.longest(text);
-    for (at, _) in text.match_indices(next).take_while(|(at, _)| *at <= most) {
+    // What follows is searched for only where it can begin.
+    let near = text.get(..text.floor_char_boundary(most.saturating_add(next.len()))).unwrap_or(text);
+    for (at, _) in near.match_indices(next).take_while(|(at, _)| *at <= most) {
         let (value, after) = text.split_at(at);
         if !kind.holds(value) {
             continue;
@@ -272,6 +274,14 @@ mod tests {
         for line in [format!("{NO_NAME}: relocation -1 at 0"), ": relocation 57 at ff08".to_owned()] {
             assert!(pattern.read(&line).is_some(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_long_line_is_read_without_going_back() {
+        let pattern = Pattern::of("{a:*} x {b:*} x {c:*} x {d:*} {word} #{end:*}!");
+        // Each of the four places could end at each of 10,000 words.
+        assert_eq!(pattern.read(&" x é".repeat(10_000)), None);
+        assert!(pattern.read(&format!("{} #!", " x é".repeat(10_000))).is_some());
     }
 
     #[test]
