@@ -253,7 +253,7 @@ fn all_modules_of_a_package_that_is_scanned_share_one_budget() {
 fn all_files_of_a_comparison_share_one_budget() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    kinds::modules_in_a_root(&at("root"));
+    kinds::modules_in_a_root(&at("root"), kinds::MEMBERS);
     fs::write(at("linux.tar.xz"), kinds::modules_in_a_package()).unwrap();
     fs::create_dir(at("copies")).unwrap();
     for number in 0..kinds::MEMBERS {
@@ -278,7 +278,7 @@ fn all_files_of_a_comparison_share_one_budget() {
 fn a_small_module_has_a_small_budget() {
     // 32 MiB of zeros, of which no more than 2 MiB are read.
     let folder = tempfile::tempdir().unwrap();
-    kinds::modules_in_a_root(folder.path());
+    kinds::modules_in_a_root(folder.path(), 1);
     let path = folder.path().join("lib/modules/6.1/kernel/m0.ko.zst");
     let shown = kmodlab([Path::new("show"), &path]);
     let err = &shown.is_one_line_and_exit_2().err;
