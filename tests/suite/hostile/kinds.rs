@@ -119,7 +119,7 @@ pub(crate) const KINDS: &[Kind] = &[
     kind!("a log of many modules", [Log], "log", |to| write(to, log_of_modules(scaled(100_000)))),
     kind!("a log of many symbols", [Log], "log", |to| write(to, log_of_symbols(scaled(100_000)))),
     kind!("a log of many lines without a name", [Log], "log", |to| write(to, log_without_names(scaled(100_000)))),
-    kind!("a log of many failed calls", [Log], "log", |to| write(to, log_of_failed_calls(scaled(100_000)))),
+    kind!("a log of many failed calls", [Log], "log", |to| write(to, log_of_failed_calls(scaled(40_000)))),
     kind!("a log of many unknown lines", [Log], "log", |to| write(to, log_of_unknown_lines(scaled(1_000_000)))),
     kind!("a log of many oopses", [Log], "log", |to| write(to, log_of_oopses(scaled(50_000)))),
     kind!("a log of many warnings", [Log], "log", |to| write(to, log_of_warnings(scaled(100_000)))),
